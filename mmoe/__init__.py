@@ -1,0 +1,1 @@
+"""Scheduled retraining for ads engagement models."""

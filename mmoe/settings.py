@@ -1,0 +1,66 @@
+"""WHERE things are: MMOE_* environment variables. Nothing is read at import."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mmoe.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """Locations of data and services. Everything unset lives under `home`."""
+
+    model_config = SettingsConfigDict(env_prefix="MMOE_", frozen=True, extra="ignore")
+
+    home: Path = Path("var/local")
+    """Folder that holds all local state."""
+    schema_file: str = "ads"
+    """A shipped schema's name, or the path of a schema YAML file."""
+    params_file: Path = Path("params.yaml")
+    """What to train and gate."""
+    registered_model: str = "ads_engagement"
+    """Name of the registered model in MLflow."""
+    lake: str = ""
+    """Local folder or s3://bucket/prefix of the lake; default HOME/lake."""
+    landing: str = ""
+    """Local folder of the landing zone; default HOME/landing."""
+    mlflow_tracking_uri: str = ""
+    """MLflow tracking and registry store; default a SQLite file under HOME/mlflow."""
+    threads: int = 0
+    """CPU threads for training; 0 leaves the choice to PyTorch."""
+
+    @property
+    def lake_url(self) -> str:
+        return self.lake or str(self.home.absolute() / "lake")
+
+    @property
+    def landing_path(self) -> Path:
+        return Path(self.landing) if self.landing else self.home.absolute() / "landing"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def artifact_root(self) -> Path:
+        return self.home.absolute() / "mlflow" / "artifacts"
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints and finished trainings, one folder per digest of their inputs."""
+        return self.home.absolute() / "work"
+
+    @property
+    def reports(self) -> Path:
+        return self.home.absolute() / "reports"
+
+
+def load_settings() -> Settings:
+    """Read the environment now. Raises SettingsError naming the variable, its value and what is allowed."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "MMOE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{name}={first['input']!r}: {first['msg']}. Correct or unset it.") from error
