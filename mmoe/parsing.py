@@ -56,5 +56,8 @@ def describe(model: type[BaseModel], problem: Any) -> str:
 
 def known_keys(model: type[BaseModel]) -> set[str]:
     """Every field name in a model and the models it holds, for spelling suggestions."""
-    return {name for definition in model.model_json_schema().get("$defs", {}).values()
-            for name in definition.get("properties", {})} | set(model.model_fields)
+    return {
+        name
+        for definition in model.model_json_schema().get("$defs", {}).values()
+        for name in definition.get("properties", {})
+    } | set(model.model_fields)

@@ -1,0 +1,127 @@
+"""WHAT to train and gate: params.yaml as frozen objects. No torch here, so DAG files may read it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from mmoe.errors import ConfigError
+from mmoe.parsing import Frozen, parse, read_yaml
+
+
+class ExpertConfig(Frozen):
+    kind: Literal["dcnv2", "masknet", "finalmlp", "mlp"]
+    layers: int = Field(default=2, ge=1)
+    """Cross layers (dcnv2) or mask blocks (masknet)."""
+    rank: int | None = Field(default=None, ge=1)
+    """dcnv2: width of the low-rank factors; absent: full rank."""
+    hidden: tuple[int, ...] = Field(default=(128, 64), strict=False)
+    """Widths of the expert's dense layers; the last one is its output and equal in all experts of a model."""
+
+
+class ModelConfig(Frozen):
+    experts: tuple[ExpertConfig, ...] = Field(min_length=1, strict=False)
+    """One expert makes a shared-bottom model: no gate is built."""
+    embedding_dim: int = Field(default=8, ge=1)
+    gate_hidden: tuple[int, ...] = Field(default=(), strict=False)
+    """Hidden widths of each head's gate; empty: a single linear layer."""
+    tower_hidden: tuple[int, ...] = Field(default=(32,), strict=False)
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class OptimizerConfig(Frozen):
+    dense_lr: float = Field(default=2e-3, gt=0)
+    embedding_lr: float = Field(default=0.05, gt=0)
+    weight_decay: float = Field(default=1e-5, ge=0)
+    clip_norm: float = Field(default=10.0, gt=0)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps over which the dense learning rate rises from 0."""
+
+
+class TrainConfig(Frozen):
+    batch_size: int = Field(default=2048, ge=1)
+    epochs: int = Field(default=1, ge=1)
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    shuffle_rows: int = Field(default=200_000, ge=1)
+    """Rows held in the shuffle buffer."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class IncrementalConfig(Frozen):
+    dense_lr: float = Field(default=5e-4, gt=0)
+    embedding_lr: float = Field(default=0.02, gt=0)
+    holdout_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the newest day's groups that a daily update leaves out, for its refresh gate."""
+
+
+class DistillationConfig(Frozen):
+    enabled: bool = True
+    loss: Literal["pairwise_logistic", "pairwise_squared", "pointwise_bce", "logit_mse"] = "pairwise_logistic"
+    weight: float = Field(default=0.5, ge=0)
+    """Factor on the distillation loss beside the task loss, for every head not named in head_weights."""
+    head_weights: dict[str, float] = Field(default_factory=dict)
+    temperature: float = Field(default=1.0, gt=0)
+
+
+class WindowConfig(Frozen):
+    """Days before the as-of date, newest last: [train_days][catch_up_days][holdout_days]."""
+
+    train_days: int = Field(default=10, ge=1)
+    catch_up_days: int = Field(default=2, ge=0)
+    holdout_days: int = Field(default=1, ge=1)
+
+
+class RetentionConfig(Frozen):
+    days: int = Field(default=14, ge=1)
+    """A partition older than this many whole days before the as-of date expires."""
+    max_share: float = Field(default=0.5, gt=0, le=1)
+    """Largest share of the lake's partitions that one run may delete without a person's confirmation."""
+
+
+class ProfileConfig(Frozen):
+    """One set of gate rules. Lifts are relative AUC: (challenger − champion) / champion; 0.001 is 0.1%."""
+
+    min_lift: float
+    """Overall lift of each primary head that must be reached."""
+    slice_margin: float = Field(le=0)
+    """Lift below which a head on a view type counts as worse."""
+    prove_slices: bool
+    """True: each primary slice's interval must lie above the margin. False: it must only not lie below it."""
+    max_calibration_shift: float = Field(gt=0)
+    """Largest allowed growth of |log(predicted rate / observed rate)| of a head against the champion's."""
+
+
+class GateConfig(Frozen):
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    min_positives: int = Field(default=20, ge=1)
+    """A slice with fewer positives or negatives is reported as too small, and proves nothing."""
+    profiles: dict[str, ProfileConfig]
+
+
+class ServeConfig(Frozen):
+    batch_size: int = Field(default=512, ge=1)
+    """Rows a request, for latency measurements."""
+    rounds: int = Field(default=60, ge=1)
+    """Paired timings of the float32 and the bfloat16 export."""
+
+
+class Params(Frozen):
+    """All of params.yaml."""
+
+    seed: int = 17
+    baseline: ModelConfig
+    model: ModelConfig
+    head_weights: dict[str, float] = Field(default_factory=dict)
+    """Factor on a head's task loss; 1 for heads not named."""
+    train: TrainConfig = TrainConfig()
+    incremental: IncrementalConfig = IncrementalConfig()
+    distillation: DistillationConfig = DistillationConfig()
+    window: WindowConfig = WindowConfig()
+    retention: RetentionConfig = RetentionConfig()
+    gate: GateConfig
+    serve: ServeConfig = ServeConfig()
+
+
+def load_params(path: Path) -> Params:
+    """Read params.yaml. Raises ConfigError naming the field, its value and what is allowed."""
+    return parse(Params, read_yaml(path, ConfigError), str(path), ConfigError)
