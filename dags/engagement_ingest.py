@@ -1,0 +1,44 @@
+"""Landing zone to lake, one day at a time."""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronPartitionTimetable
+
+from mmoe_airflow.assets import FRESH_PARTITION, PARTITION, RETRYING
+from mmoe_airflow.step import Step
+
+DOC = """
+### Engagement logs become a validated daily partition
+
+| task | what it does | when it is red |
+|---|---|---|
+| `ingest` | reads the day's landing files, coerces them strictly by schema, drops and counts repeats | no file has arrived, or the day is behind the retention horizon |
+| `validate` | runs the day's expectations (Great Expectations) and quarantines the day if a critical one fails | **the day is in quarantine**; the log's last lines name each failed expectation |
+| `publish` | swaps the partition and its manifest into the lake as one | the store is unavailable |
+| `offer_training` | announces the day to `incremental_training`; skipped in a backfill | |
+
+**Backfill** a range from *Trigger → Backfill* on this DAG; choose *missing and errored runs* to fill gaps after late or
+corrected files. A backfill never trains or promotes a model and never brings back an expired day.
+To use a backfilled day for training, trigger `incremental_training` or `batch_training` yourself.
+"""
+
+with DAG(
+    dag_id="engagement_ingest",
+    dag_display_name="Engagement ingest",
+    description="Landing zone to lake, one day at a time: coerce, validate, publish or quarantine",
+    doc_md=DOC,
+    schedule=CronPartitionTimetable("0 2 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
+    catchup=False,
+    max_active_runs=4,
+    tags=["data"],
+    default_args={**RETRYING, "execution_timeout": timedelta(hours=2)},
+):
+    day = {"date": "{{ partition_key }}"}
+    ingest = Step(task_id="ingest", command=["ingest"], options=day, doc_md="Landing files → staged partition.")
+    validate = Step(task_id="validate", command=["validate"], options=day, doc_md="Expectations; quarantine if broken.")
+    publish = Step(task_id="publish", command=["publish"], options=day, outlets=[PARTITION], doc_md="Staged → lake.")
+    offer_training = Step(
+        task_id="offer_training", command=["offer-training"], options={**day, "source-run": "{{ run_id }}"},
+        outlets=[FRESH_PARTITION], doc_md="Announces the day to incremental training, unless this is a backfill.",
+    )  # fmt: skip
+    ingest >> validate >> publish >> offer_training

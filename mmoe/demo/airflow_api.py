@@ -1,0 +1,112 @@
+"""The part of Airflow's REST API (v2) that the demo drives: what a person does in the UI, as calls."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import httpx
+
+from mmoe.errors import MmoeError
+
+FINAL_STATES = {"success", "failed"}
+
+
+class AirflowError(MmoeError):
+    """Airflow refused a request, or a run did not end in time."""
+
+
+class Airflow:
+    """One logged-in user of one Airflow."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.user = user
+        self.client = httpx.Client(base_url=url, timeout=60)
+        token = self._checked(self.client.post("/auth/token", json={"username": user, "password": password}))
+        self.client.headers["Authorization"] = f"Bearer {token['access_token']}"
+
+    def wait_for_dags(self, dag_ids: set[str], seconds: float = 90) -> None:
+        """Until the dag-processor has serialized all of them."""
+        deadline = time.monotonic() + seconds
+        while missing := dag_ids - {dag["dag_id"] for dag in self.get("dags", limit=100)["dags"]}:
+            if time.monotonic() > deadline:
+                errors = [error["stack_trace"] for error in self.get("importErrors")["import_errors"]]
+                raise AirflowError(f"DAGs {sorted(missing)} did not appear. " + "\n".join(errors))
+            time.sleep(0.5)
+
+    def set_paused(self, dag_id: str, paused: bool) -> None:
+        self._checked(self.client.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
+
+    def trigger(self, dag_id: str, run_id: str, *, conf: dict[str, Any], partition_key: str | None = None) -> None:
+        """Start a run under a chosen id; a run that exists already is left alone."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf, "partition_key": partition_key}
+        response = self.client.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+        if response.status_code != httpx.codes.CONFLICT:
+            self._checked(response)
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        response = self.client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+        return None if response.status_code == httpx.codes.NOT_FOUND else self._checked(response)
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        return list(self._pages(f"dags/{dag_id}/dagRuns", "dag_runs"))
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return list(self._pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances"))
+
+    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = True) -> None:
+        body = {"dry_run": False, "only_failed": only_failed}
+        self._checked(self.client.post(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/clear", json=body))
+
+    def backfill(self, dag_id: str, first: date, last: date, *, reprocess: str, active_runs: int) -> int:
+        """Start a backfill of the partitions first…last; returns its id."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{first}T00:00:00Z",
+            "to_date": f"{last}T23:59:59Z",
+            "reprocess_behavior": reprocess,
+            "max_active_runs": active_runs,
+        }
+        return int(self._checked(self.client.post("/api/v2/backfills", json=body))["id"])
+
+    def backfills(self, dag_id: str) -> list[dict[str, Any]]:
+        return list(self._pages("backfills", "backfills", dag_id=dag_id))
+
+    def waiting_approvals(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        pages = self._pages(f"dags/{dag_id}/dagRuns/{run_id}/hitlDetails", "hitl_details")
+        return [detail for detail in pages if not detail["response_received"]]
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, *, option: str, params: dict[str, Any]) -> None:
+        """Answer a human-in-the-loop request as this user. A second answer is refused by Airflow (409)."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._checked(self.client.patch(path, json={"chosen_options": [option], "params_input": params}))
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        response = self.client.get(path, params={"deserialize": False})
+        return None if response.status_code == httpx.codes.NOT_FOUND else self._checked(response)["value"]
+
+    def get(self, path: str, **params: Any) -> dict[str, Any]:
+        return self._checked(self.client.get(f"/api/v2/{path}", params=params))
+
+    def _pages(self, path: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while page := self.get(path, limit=100, offset=offset, **params)[key]:
+            yield from page
+            offset += len(page)
+
+    def _checked(self, response: httpx.Response) -> dict[str, Any]:
+        if response.is_error:
+            raise AirflowError(f"{response.request.method} {response.request.url.path}: "
+                               f"{response.status_code} {response.text[:500]}")  # fmt: skip
+        content: dict[str, Any] = response.json()
+        return content
+
+
+def wait_until(done: Callable[[], bool], *, what: str, seconds: float, poll: float = 1.0) -> None:
+    """Poll until `done`; AirflowError naming what was waited for when time is up."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise AirflowError(f"{what}: not done after {seconds:.0f} s")
+        time.sleep(poll)

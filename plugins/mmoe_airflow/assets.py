@@ -1,0 +1,17 @@
+"""Assets and pools that tie the DAGs together."""
+
+from datetime import timedelta
+
+from airflow.sdk import Asset
+
+PARTITION = Asset("engagement_partition", group="engagement")
+"""A day was published in the lake, by whatever kind of run."""
+
+FRESH_PARTITION = Asset("fresh_engagement_partition", group="engagement")
+"""A day was published by the schedule or by hand, not by a backfill: the champion may train on it."""
+
+TRAINING_POOL = "training"
+PROMOTION_POOL = "promotion"
+
+RETRYING = {"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True}
+"""For tasks that may meet a passing fault. A refusal (bad data, a rule) fails at once whatever this says."""
