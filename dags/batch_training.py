@@ -19,7 +19,7 @@ DOC = """
 5. `evaluate`: champion and challenger score the held-out day; float32 and bfloat16 exports are timed side by side.
 6. `gate`: relative AUC lift per head and view type with intervals, against the 0.1% threshold. A *fail* is a result.
 7. `report`: one self-contained page, under *Model promotions* and on this run's tab.
-8. `approval` waits for a person (*Required actions*). Nobody holds a worker meanwhile; no answer in a week means reject.
+8. `approval` waits for a person (*Required actions*); it holds no worker meanwhile, and no answer in a week rejects.
 9. `promote` verifies the answer, the report's digest and that the champion is still the one compared with.
 
 Promoting anything but a *pass* needs an override reason in the approval form; it is recorded.
@@ -36,7 +36,7 @@ with DAG(
     tags=["models", "gate"],
     params={
         "as_of": Param(None, type=["null", "string"], format="date", title="As-of date",
-                       description="The window ends at the newest day whose labels were final then. Empty: the run's day."),
+                       description="The window ends at the newest day with final labels then. Empty: the run's day."),
         "train_days": Param(None, type=["null", "integer"], minimum=1, title="Days with distillation",
                             description="Empty: params.yaml window.train_days."),
         "catch_up_days": Param(None, type=["null", "integer"], minimum=0, title="Catch-up days without distillation",

@@ -10,8 +10,8 @@ from mmoe_airflow.step import Step
 DOC = """
 ### Train and install the first champion
 
-A relative gate needs a baseline. This DAG trains the shared-bottom DCNv2 of `params.yaml: baseline` on the days that you
-choose and makes it champion **without a comparison**, once: it refuses as soon as the registry has a champion.
+A relative gate needs a baseline. This DAG trains the shared-bottom DCNv2 of `params.yaml: baseline` on the days that
+you choose and makes it champion **without a comparison**, once: it refuses as soon as the registry has a champion.
 """
 
 with DAG(
@@ -41,7 +41,8 @@ with DAG(
         doc_md="One pass over the days, without distillation.",
     )  # fmt: skip
     install = Step(
-        task_id="install", command=["install"], options={**chosen, "actor": "{{ dag_run.triggering_user_name or 'airflow' }}"},
+        task_id="install", command=["install"],
+        options={**chosen, "actor": "{{ dag_run.triggering_user_name or 'airflow' }}"},
         pool=PROMOTION_POOL, doc_md="Registers the version and sets the champion alias, if there is none.",
     )  # fmt: skip
     plan >> train >> install

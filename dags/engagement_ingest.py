@@ -10,12 +10,12 @@ from mmoe_airflow.step import Step
 DOC = """
 ### Engagement logs become a validated daily partition
 
-| task | what it does | when it is red |
-|---|---|---|
-| `ingest` | reads the day's landing files, coerces them strictly by schema, drops and counts repeats | no file has arrived, or the day is behind the retention horizon |
-| `validate` | runs the day's expectations (Great Expectations) and quarantines the day if a critical one fails | **the day is in quarantine**; the log's last lines name each failed expectation |
-| `publish` | swaps the partition and its manifest into the lake as one | the store is unavailable |
-| `offer_training` | announces the day to `incremental_training`; skipped in a backfill | |
+- `ingest` reads the day's landing files, coerces them strictly by schema, drops and counts repeats.
+  Red: no file has arrived yet, or the day is behind the retention horizon.
+- `validate` runs the day's expectations (Great Expectations).
+  Red: **the day is in quarantine**; the log's last lines name each failed expectation.
+- `publish` swaps the partition and its manifest into the lake as one.
+- `offer_training` announces the day to `incremental_training`; skipped in a backfill.
 
 **Backfill** a range from *Trigger → Backfill* on this DAG; choose *missing and errored runs* to fill gaps after late or
 corrected files. A backfill never trains or promotes a model and never brings back an expired day.

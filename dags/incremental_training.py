@@ -10,11 +10,11 @@ from mmoe_airflow.step import Step
 DOC = """
 ### The champion learns a fresh day, without distillation
 
-Fires when `engagement_ingest` announces a fresh day (a backfilled day is not announced). `plan` skips the run when there
-is no champion or it has already learned the day. `train` starts from the champion's trainable state (weights, optimizer,
-position) and goes through every published day since, in order. A share of the newest day's groups is left out of
-training; on it `evaluate` and `gate` compare old and new (*refresh* profile: not worse). `promote` moves the champion
-alias only on a pass and only if the champion is still the one that training started from.
+Fires when `engagement_ingest` announces a fresh day (a backfilled day is not announced). `plan` skips the run when
+there is no champion or it has already learned the day. `train` starts from the champion's trainable state (weights,
+optimizer, position) and goes through every published day since, in order. A share of the newest day's groups is left
+out of training; on it `evaluate` and `gate` compare old and new (*refresh* profile: not worse). `promote` moves the
+champion alias only on a pass and only if the champion is still the one that training started from.
 """
 
 with DAG(
