@@ -1,0 +1,144 @@
+"""What the lake states about a day: frozen objects with canonical JSON. Counts and digests, never row values."""
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
+
+from mmoe.errors import CorruptionError
+from mmoe.parsing import Frozen
+
+Severity = Literal["critical", "warning", "info"]
+Content = TypeVar("Content", bound=Frozen)
+
+
+class SourceFile(Frozen):
+    """A raw file that a partition was made of."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Problem(Frozen):
+    """Why a day cannot be published: a file that cannot be read, or values that do not fit the schema."""
+
+    file: str | None = None
+    column: str | None = None
+    what: str
+    rows: int | None = None
+
+    def __str__(self) -> str:
+        where = [part for part in (self.file, self.column) if part]
+        count = f" ({self.rows} rows)" if self.rows is not None else ""
+        return ": ".join([*where, self.what]) + count
+
+
+class LabelCount(Frozen):
+    positives: int
+    negatives: int
+    nulls: int
+
+    @property
+    def rate(self) -> float | None:
+        """Share of ones among the rows whose label is known; None where none is."""
+        known = self.positives + self.negatives
+        return self.positives / known if known else None
+
+    @property
+    def null_share(self) -> float:
+        rows = self.positives + self.negatives + self.nulls
+        return self.nulls / rows if rows else 0.0
+
+
+class Failure(Frozen):
+    """One expectation that did not hold."""
+
+    expectation: str
+    column: str | None = None
+    severity: Severity
+    detail: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.column, self.expectation, self.detail) if part)
+
+
+class Validation(Frozen):
+    """The outcome of checking a staged day. Only "failed" keeps the day out of the lake."""
+
+    status: Literal["passed", "warned", "failed"]
+    checks: int
+    failures: tuple[Failure, ...] = ()
+
+
+class DataFile(Frozen):
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class Manifest(Frozen):
+    """A published partition. It exists when its manifest does, and readers go through it."""
+
+    format: Literal[1] = 1
+    day: date
+    files: tuple[DataFile, ...]
+    schema_name: str
+    schema_fingerprint: str
+    sources: tuple[SourceFile, ...]
+    counts: dict[str, int]
+    """What ingest did: rows read, duplicates, conflicts, label_fills, off_day_rows, repeated_files, empty_files."""
+    nulls: dict[str, int]
+    """Missing values per feature, and for group_id."""
+    labels: dict[str, LabelCount]
+    view_type_rows: dict[str, int]
+    validation: Validation
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def label_rates(self) -> dict[str, float | None]:
+        return {head: count.rate for head, count in self.labels.items()}
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the rows' identity: day, schema and file digests. A repeat that changes no row keeps it."""
+        return canonical_digest(self.model_dump(mode="json", include={"day", "files", "schema_fingerprint"}))
+
+
+def canonical_json(content: object) -> bytes:
+    return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def canonical_digest(content: object) -> str:
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def to_json(content: Frozen) -> bytes:
+    return canonical_json(content.model_dump(mode="json"))
+
+
+def from_json(model: type[Content], content: bytes, key: str) -> Content:
+    """Read back what `to_json` wrote. Raises CorruptionError naming the object and the field, not its value."""
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        message = f"{key}: {field}: {first['msg']}. The object is damaged; ingest the day again."
+        raise CorruptionError(message) from None
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
