@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
@@ -36,6 +36,12 @@ class Airflow:
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
         self._checked(self.client.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
+
+    def ensure_pool(self, name: str, slots: int, description: str) -> None:
+        body = {"name": name, "slots": slots, "description": description}
+        response = self.client.post("/api/v2/pools", json=body)
+        if response.status_code != httpx.codes.CONFLICT:
+            self._checked(response)
 
     def trigger(self, dag_id: str, run_id: str, *, conf: dict[str, Any], partition_key: str | None = None) -> None:
         """Start a run under a chosen id; a run that exists already is left alone."""
@@ -101,6 +107,11 @@ class Airflow:
                                f"{response.status_code} {response.text[:500]}")  # fmt: skip
         content: dict[str, Any] = response.json()
         return content
+
+
+def age(moment: str) -> float:
+    """Seconds since an ISO-8601 moment that Airflow stated."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
 
 
 def wait_until(done: Callable[[], bool], *, what: str, seconds: float, poll: float = 1.0) -> None:

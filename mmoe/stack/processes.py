@@ -82,13 +82,9 @@ class Stack:
         return self.config.home / "logs" / f"{name}.log"
 
     def _refuse_taken_ports(self) -> None:
-        ports = {"AIRFLOW_PORT": self.config.airflow_port}
+        refuse_taken_port("AIRFLOW_PORT", self.config.airflow_port, "make up")
         if any(part.name == "mlflow" for part in self.wanted):
-            ports["MLFLOW_PORT"] = self.config.mlflow_port
-        for variable, port in ports.items():
-            if port_is_taken(port):
-                raise StackError(f"{variable}={port}: another process listens there; end it or choose another port, "
-                                 f"for example `make up {variable}={port + 1}`.")  # fmt: skip
+            refuse_taken_port("MLFLOW_PORT", self.config.mlflow_port, "make up")
 
     def _run_airflow(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "airflow", *arguments]
@@ -132,6 +128,14 @@ def die_with_parent() -> None:
     """Ask the kernel to end this process when its parent dies, so that a killed demo leaves nothing behind."""
     set_parent_death_signal = 1
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(set_parent_death_signal, signal.SIGTERM)
+
+
+def refuse_taken_port(variable: str, port: int, command: str) -> None:
+    if port_is_taken(port):
+        raise StackError(
+            f"{variable}={port}: another process listens there; end it or choose another port, "
+            f"for example `{command} {variable}={port + 1}`."
+        )
 
 
 def port_is_taken(port: int) -> bool:

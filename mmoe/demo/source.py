@@ -1,0 +1,84 @@
+"""The demo's engagement log: the simulator's, with faults, or a folder of the user's."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from mmoe.errors import SchemaError
+from mmoe.lake.landing import deliver, find_days
+from mmoe.schema import SHIPPED, Schema, load_schema
+
+FIRST_DAY = date(2026, 9, 1)
+SIMULATED_DAYS = 24
+SEED = 17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """A folder of raw engagement files, and what is known of it."""
+
+    folder: Path
+    schema: Schema
+    schema_file: str
+    days: tuple[date, ...]
+    rows_per_day: int
+    late: date | None = None
+    """A day whose files arrive only after the rest of history was loaded."""
+
+    def deliver(self, days: Collection[date], landing: Path) -> int:
+        """Bring raw files of `days` into the landing zone; returns how many days had any."""
+        return len(deliver(self.folder, self.schema, landing, days=days).days)
+
+    def deliver_late(self, landing: Path) -> None:
+        deliver(self.folder / "late", self.schema, landing, days=None)
+
+
+def simulated_log(folder: Path, rows_per_day: int) -> Log:
+    """Write the simulator's log with its planted faults, unless it is there already."""
+    from mmoe.simulate import Faults, SimulatorConfig, write_log
+
+    config = SimulatorConfig(seed=SEED, start=FIRST_DAY, days=SIMULATED_DAYS, rows_per_day=rows_per_day)
+    days = tuple(FIRST_DAY + timedelta(days=n) for n in range(SIMULATED_DAYS))
+    faults = Faults(repeated=days[10], broken=days[13], late=days[16])
+    if not (folder / "truth.json").exists():
+        write_log(config, folder, faults=faults)
+    return Log(
+        folder=folder, schema=load_schema("ads"), schema_file="ads", days=days, rows_per_day=rows_per_day,
+        late=faults.late,
+    )  # fmt: skip
+
+
+def user_log(data: Path, schema_file: str | None) -> Log:
+    """A folder of the user's. Raises SchemaError if it, or a schema that fits it, is missing."""
+    if not data.is_dir():
+        raise SchemaError(f"DATA={data}: no such folder. Give a folder of engagement files.")
+    name = schema_file or fitting_schema(data)
+    schema = load_schema(name)
+    days = tuple(find_days(data, schema))
+    return Log(folder=data, schema=schema, schema_file=name, days=days, rows_per_day=rows_a_day(data, days))
+
+
+def fitting_schema(data: Path) -> str:
+    """DATA/schema.yaml, or the shipped schema whose file pattern matches something in DATA."""
+    if (data / "schema.yaml").is_file():
+        return str(data / "schema.yaml")
+    for path in sorted(SHIPPED.glob("*.yaml")):
+        schema = load_schema(path.stem)
+        if any(data.glob(schema.source.files.replace("{date}", "*").replace("{yyyymmdd}", "*"))):
+            return path.stem
+    raise SchemaError(
+        f"DATA={data}: no shipped schema fits its files. Describe them in a YAML file (docs/schema.md) and pass it: "
+        "make demo DATA=… SCHEMA=file.yaml, or put it at DATA/schema.yaml."
+    )
+
+
+def rows_a_day(data: Path, days: tuple[date, ...]) -> int:
+    """About how many rows a day holds, by Parquet footers; 0 where the files are of another kind."""
+    import pyarrow.parquet as parquet
+
+    rows = 0
+    for path in data.rglob("*.parquet"):
+        if any(token in str(path.relative_to(data)) for day in days for token in (f"{day}", f"{day:%Y%m%d}")):
+            rows += parquet.read_metadata(path).num_rows
+    return rows // max(1, len(days))
