@@ -74,6 +74,8 @@ class Numeric(Frozen):
     column: str | None = None
     transform: Literal["none", "log1p"] = "none"
     """log1p is sign(x)·log(1+|x|). Values are standardised by the training window's moments afterwards."""
+    nan_is_missing: bool = False
+    """True: NaN stands for a missing value. False: it is a broken one, as infinite values always are."""
 
 
 class Label(Frozen):

@@ -70,6 +70,8 @@ class Validation(Frozen):
     """The outcome of checking a staged day. Only "failed" keeps the day out of the lake."""
 
     status: Literal["passed", "warned", "failed"]
+    subject: str
+    """Digest of the staged day that was checked."""
     checks: int
     failures: tuple[Failure, ...] = ()
 

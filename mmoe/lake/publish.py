@@ -1,0 +1,142 @@
+"""A validated day into the lake as one, or into quarantine with its reason."""
+
+from datetime import date
+from typing import Literal
+
+from mmoe.errors import LakeError, PartitionMissingError
+from mmoe.lake.manifest import (
+    DataFile,
+    Manifest,
+    Problem,
+    SourceFile,
+    Validation,
+    canonical_digest,
+    file_digest,
+    from_json,
+    to_json,
+)
+from mmoe.lake.partitions import QUARANTINE, manifest_key, partition_prefix, quarantine_prefix, validation_key
+from mmoe.lake.reader import refuse_expired
+from mmoe.lake.staging import Staged
+from mmoe.lake.store import Store
+from mmoe.parsing import Frozen
+from mmoe.schema import Schema
+
+LAKE_LOCK = "lake"
+"""Held by whoever publishes or expires partitions."""
+
+
+class QuarantineRecord(Frozen):
+    """Why a day is not in the lake. Its raw files stay in the landing zone; this names them and counts, no values."""
+
+    format: Literal[1] = 1
+    day: date
+    reason: str
+    sources: tuple[SourceFile, ...]
+    counts: dict[str, int]
+    rows: int
+    problems: tuple[Problem, ...]
+    validation: Validation
+    closed_by: str | None = None
+    """Manifest digest of the later publication that settled it."""
+
+
+def publish(store: Store, staged: Staged, validation: Validation, schema: Schema) -> Manifest:
+    """Swap the day's partition in as a whole and close its quarantine records. Same content, same bytes.
+
+    Raises LakeError when the validation failed or belongs to other rows, PartitionExpiredError behind the horizon.
+    """
+    _refuse_unvalidated(staged, validation, schema)
+    name = f"part-0-{staged.sha256[:8]}.parquet"
+    manifest = Manifest(
+        day=staged.day,
+        files=(DataFile(name=name, rows=staged.rows, bytes=staged.bytes, sha256=staged.sha256),),
+        schema_name=staged.schema_name,
+        schema_fingerprint=staged.schema_fingerprint,
+        sources=staged.sources,
+        counts=staged.counts,
+        nulls=staged.nulls,
+        labels=staged.labels,
+        view_type_rows=staged.view_type_rows,
+        validation=validation,
+    )
+    with store.lock(LAKE_LOCK):
+        refuse_expired(store, staged.day)
+        _put_rows(store, staged, partition_prefix(staged.day) + name)
+        store.write_bytes(manifest_key(staged.day), to_json(manifest))
+        kept = {manifest_key(staged.day), partition_prefix(staged.day) + name}
+        store.delete(entry.key for entry in store.list(partition_prefix(staged.day)) if entry.key not in kept)
+        _close_quarantine(store, manifest)
+    staged.path.unlink(missing_ok=True)
+    return manifest
+
+
+def quarantine(store: Store, staged: Staged, validation: Validation) -> QuarantineRecord:
+    """Record why the day is not published; an earlier publication of the day stays. Same content, same record."""
+    record = QuarantineRecord(
+        day=staged.day,
+        reason=_reason(validation),
+        sources=staged.sources,
+        counts=staged.counts,
+        rows=staged.rows,
+        problems=staged.problems,
+        validation=validation,
+    )
+    with store.lock(LAKE_LOCK):
+        refuse_expired(store, staged.day)
+        key = f"{quarantine_prefix(staged.day)}{canonical_digest(record.model_dump(mode='json'))[:12]}.json"
+        store.write_bytes(key, to_json(record))
+    staged.path.unlink(missing_ok=True)
+    return record
+
+
+def list_quarantined(store: Store, *, closed: bool = False) -> list[QuarantineRecord]:
+    """Open records by day; with `closed`, also those that a later publication settled."""
+    keys = [entry.key for entry in store.list(f"{QUARANTINE}/")]
+    records = [from_json(QuarantineRecord, content, key) for key in keys if (content := store.read_bytes(key))]
+    return [record for record in records if closed or record.closed_by is None]
+
+
+def save_validation(store: Store, day: date, validation: Validation) -> None:
+    store.write_bytes(validation_key(day), to_json(validation))
+
+
+def load_validation(store: Store, day: date) -> Validation:
+    """The day's last validation. Raises PartitionMissingError when there is none."""
+    content = store.read_bytes(validation_key(day))
+    if content is None:
+        raise PartitionMissingError(f"day={day}: not validated; run validate for the day first.")
+    return from_json(Validation, content, validation_key(day))
+
+
+def _refuse_unvalidated(staged: Staged, validation: Validation, schema: Schema) -> None:
+    if validation.status == "failed":
+        raise LakeError(f"day={staged.day}: its validation failed; quarantine it instead of publishing.")
+    if validation.subject != staged.digest:
+        raise LakeError(f"day={staged.day}: the validation is of other rows than the staged ones; validate again.")
+    if staged.schema_fingerprint != schema.fingerprint:
+        raise LakeError(f"day={staged.day}: staged under another schema than {schema.name!r}; run ingest again.")
+
+
+def _put_rows(store: Store, staged: Staged, key: str) -> None:
+    """The staged file into place, or the proof that an interrupted run has put it there already."""
+    if staged.path.is_file():
+        if file_digest(staged.path) != staged.sha256:
+            raise LakeError(f"day={staged.day}: the staged rows have changed since ingest; run ingest again.")
+        store.put_file(staged.path, key)
+    elif not store.list(key) or file_digest(store.local_path(key)) != staged.sha256:
+        raise PartitionMissingError(f"day={staged.day}: the staged rows are gone; run ingest for the day again.")
+
+
+def _close_quarantine(store: Store, manifest: Manifest) -> None:
+    for entry in store.list(quarantine_prefix(manifest.day)):
+        record = from_json(QuarantineRecord, store.read_bytes(entry.key) or b"", entry.key)
+        if record.closed_by is None:
+            store.write_bytes(entry.key, to_json(record.model_copy(update={"closed_by": manifest.digest})))
+
+
+def _reason(validation: Validation) -> str:
+    """The first five critical failures in one line."""
+    critical = [str(failure) for failure in validation.failures if failure.severity == "critical"]
+    more = f"; and {len(critical) - 5} more" if len(critical) > 5 else ""
+    return "; ".join(critical[:5]) + more
