@@ -1,0 +1,1 @@
+"""Partitions to tensors, and the score sets that models leave beside partitions."""
