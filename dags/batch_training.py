@@ -12,17 +12,15 @@ from mmoe_airflow.step import Step
 DOC = """
 ### Train a challenger on the retained window, gate it, and let a person decide
 
-1. `plan` fixes everything this run depends on: the days and their manifest digests, the champion, the parameters.
+1. `plan` fixes the days and their manifest digests, the champion and the parameters of this run.
 2. `score_teacher`: the champion scores the training days once (score sets; they expire with their day).
-3. `train`: one pass with cross-entropy **and distillation** from those scores.
-4. `catch_up`: the newest days, **without distillation**.
-5. `evaluate`: champion and challenger score the held-out day; float32 and bfloat16 exports are timed side by side.
-6. `gate`: relative AUC lift per head and view type with intervals, against the 0.1% threshold. A *fail* is a result.
-7. `report`: one self-contained page, under *Model promotions* and on this run's tab.
-8. `approval` waits for a person (*Required actions*); it holds no worker meanwhile, and no answer in a week rejects.
-9. `promote` verifies the answer, the report's digest and that the champion is still the one compared with.
-
-Promoting anything but a *pass* needs an override reason in the approval form; it is recorded.
+3. `train` with cross-entropy **and distillation**; `catch_up` learns the newest days **without distillation**.
+4. `evaluate`: champion and challenger score the held-out day; float32 and bfloat16 are timed side by side.
+5. `gate`: relative AUC lift per head and view type with intervals, against the 0.1% threshold. A *fail* is a result.
+6. `report`: one page, under *Model promotions* and on this run's tab; then `approval` waits for a person
+   (*Required actions*). It holds no worker meanwhile, and no answer in a week rejects.
+7. `promote` verifies the answer, the report's digest and that the champion is still the one compared with.
+   Promoting anything but a *pass* needs an override reason in the approval form; it is recorded.
 """
 
 with DAG(
@@ -97,6 +95,7 @@ with DAG(
                                          description="Needed to promote anything but a pass.")},
         defaults="Reject",
         response_timeout=timedelta(days=7),
+        execution_timeout=None,
         retries=0,
     )  # fmt: skip
     promote = Promote(

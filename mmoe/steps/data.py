@@ -1,0 +1,57 @@
+"""Steps of the data plane: deliver, ingest, validate, publish."""
+
+from collections.abc import Collection
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from mmoe.errors import LakeError
+from mmoe.lake.ingest import stage_day
+from mmoe.lake.landing import deliver
+from mmoe.lake.publish import load_validation, publish, quarantine, save_validation
+from mmoe.lake.reader import trailing_manifests
+from mmoe.lake.staging import load_staged
+from mmoe.steps.context import Context
+
+BACKFILL_PREFIX = "backfill__"
+
+
+def deliver_step(context: Context, data: Path, days: Collection[date] | None) -> dict[str, Any]:
+    """Raw files of a data folder into the landing zone."""
+    delivery = deliver(data, context.schema, context.settings.landing_path, days=days)
+    return {"days": len(delivery.days)}
+
+
+def ingest_step(context: Context, day: date) -> dict[str, Any]:
+    """Landing files into a staged day."""
+    staged = stage_day(context.store, context.settings.landing_path, context.schema, day)
+    return {"day": str(day), "rows": staged.rows, "problems": len(staged.problems), **staged.counts}
+
+
+def validate_step(context: Context, day: date) -> dict[str, Any]:
+    """Check the staged day; a critical failure puts it in quarantine and raises LakeError with the reason."""
+    from mmoe.quality import validate
+
+    staged = load_staged(context.store, day)
+    validation = validate(staged, context.schema, trailing_manifests(context.store, day))
+    save_validation(context.store, day, validation)
+    if validation.status == "failed":
+        record = quarantine(context.store, staged, validation)
+        raise LakeError(f"day={day}: quarantined: {record.reason}. Correct the landing files, then clear this run.")
+    warnings = [str(failure) for failure in validation.failures]
+    return {"day": str(day), "status": validation.status, "checks": validation.checks, "warnings": warnings}
+
+
+def publish_step(context: Context, day: date) -> dict[str, Any]:
+    """The validated day into the lake."""
+    staged = load_staged(context.store, day)
+    manifest = publish(context.store, staged, load_validation(context.store, day), context.schema)
+    return {"day": str(day), "rows": manifest.rows, "bytes": manifest.bytes, "manifest": manifest.digest}
+
+
+def offer_training_step(day: date, source_run: str) -> dict[str, Any]:
+    """Whether the day may start incremental training: a backfilled one is only offered to a person."""
+    if source_run.startswith(BACKFILL_PREFIX):
+        reason = f"{day} was backfilled: trigger incremental_training or batch_training to train on it"
+        return {"day": str(day), "skip": True, "reason": reason}
+    return {"day": str(day)}
