@@ -73,9 +73,14 @@ def write_suite(schema: Schema, folder: Path = SUITES) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{schema.name}.json"
     aside = path.with_suffix(f".{os.getpid()}.tmp")
-    aside.write_text(json.dumps(derive_suite(schema), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    aside.write_text(_one_rule_a_line(derive_suite(schema)), encoding="utf-8")
     aside.replace(path)
     return path
+
+
+def _one_rule_a_line(suite: dict[str, Any]) -> str:
+    rules = ",\n".join(f"  {json.dumps(rule, ensure_ascii=False)}" for rule in suite["expectations"])
+    return f'{{\n "name": {json.dumps(suite["name"])},\n "expectations": [\n{rules}\n ]\n}}\n'
 
 
 def _volume() -> list[Expectation]:
