@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from mmoe.errors import CorruptionError
 from mmoe.lake.manifest import canonical_digest
-from mmoe.lake.partitions import RETENTION
+from mmoe.lake.partitions import ENGAGEMENT, RETENTION
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
 
@@ -73,6 +73,12 @@ def entries(store: Store) -> list[Entry]:
         except ValidationError:
             raise CorruptionError(f"{LEDGER_KEY}: line {number} is no ledger entry; restore the ledger.") from None
     return chain
+
+
+def expired_days(store: Store) -> list[date]:
+    """Days whose partition the ledger states as deleted, oldest first. Raises CorruptionError as `entries` does."""
+    items = [item for entry in entries(store) for item in entry.statement.items]
+    return sorted({item.day for item in items if item.kind == ENGAGEMENT})
 
 
 def verify(chain: list[Entry]) -> list[str]:

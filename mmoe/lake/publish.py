@@ -38,7 +38,7 @@ class QuarantineRecord(Frozen):
     problems: tuple[Problem, ...]
     validation: Validation
     closed_by: str | None = None
-    """Manifest digest of the later publication that settled it."""
+    """Digest of what came after it: the manifest that settled the day, or the day's next quarantine record."""
 
 
 def publish(store: Store, staged: Staged, validation: Validation, schema: Schema) -> Manifest:
@@ -66,7 +66,7 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
         store.write_bytes(manifest_key(staged.day), to_json(manifest))
         kept = {manifest_key(staged.day), partition_prefix(staged.day) + name}
         store.delete(entry.key for entry in store.list(partition_prefix(staged.day)) if entry.key not in kept)
-        _close_quarantine(store, manifest)
+        _close_records(store, staged.day, manifest.digest)
     staged.path.unlink(missing_ok=True)
     return manifest
 
@@ -84,9 +84,10 @@ def quarantine(store: Store, staged: Staged, validation: Validation) -> Quaranti
     )
     with store.lock(LAKE_LOCK):
         refuse_expired(store, staged.day)
-        key = f"{quarantine_prefix(staged.day)}{canonical_digest(record.model_dump(mode='json'))[:12]}.json"
+        digest = canonical_digest(record.model_dump(mode="json"))
+        key = f"{quarantine_prefix(staged.day)}{digest[:12]}.json"
         store.write_bytes(key, to_json(record))
-    staged.path.unlink(missing_ok=True)
+        _close_records(store, staged.day, digest, except_key=key)
     return record
 
 
@@ -128,11 +129,11 @@ def _put_rows(store: Store, staged: Staged, key: str) -> None:
         raise PartitionMissingError(f"day={staged.day}: the staged rows are gone; run ingest for the day again.")
 
 
-def _close_quarantine(store: Store, manifest: Manifest) -> None:
-    for entry in store.list(quarantine_prefix(manifest.day)):
+def _close_records(store: Store, day: date, digest: str, except_key: str | None = None) -> None:
+    for entry in store.list(quarantine_prefix(day)):
         record = from_json(QuarantineRecord, store.read_bytes(entry.key) or b"", entry.key)
-        if record.closed_by is None:
-            store.write_bytes(entry.key, to_json(record.model_copy(update={"closed_by": manifest.digest})))
+        if record.closed_by is None and entry.key != except_key:
+            store.write_bytes(entry.key, to_json(record.model_copy(update={"closed_by": digest})))
 
 
 def _reason(validation: Validation) -> str:

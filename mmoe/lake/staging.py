@@ -75,6 +75,7 @@ def save_staged(
         view_type_rows=_view_type_rows(rows[VIEW_TYPE], schema),
     )
     store.write_bytes(staged_key(day), to_json(staged))
+    store.delete(entry.key for entry in store.list(staging_prefix(day)) if entry.key not in (key, staged_key(day)))
     return staged
 
 

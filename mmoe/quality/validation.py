@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmoe.errors import SchemaError
+from mmoe.errors import PartitionMissingError, SchemaError
 from mmoe.lake.manifest import Failure, Manifest, Severity, Validation
 from mmoe.lake.staging import Staged
 from mmoe.quality.bounds import bounds
@@ -22,10 +22,12 @@ def validate(staged: Staged, schema: Schema, trailing: list[Manifest], *, suites
     """Check a staged day against its suite and against the days before it. Never raises for what the data holds.
 
     Status "failed" (a problem of ingest, or a critical expectation) keeps the day out of the lake; "warned" does not.
-    Raises SchemaError when the suite file does not fit the schema.
+    Raises SchemaError when the suite file does not fit the schema, PartitionMissingError when the rows are gone.
     """
     if staged.schema_fingerprint != schema.fingerprint:
         raise SchemaError(f"day={staged.day}: staged under another schema than {schema.name!r}; run ingest again.")
+    if not staged.path.is_file():
+        raise PartitionMissingError(f"day={staged.day}: the staged rows are gone; run ingest for the day again.")
     problems = tuple(
         Failure(expectation="ingest", column=problem.column, severity="critical", detail=str(problem))
         for problem in staged.problems
