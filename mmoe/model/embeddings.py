@@ -1,0 +1,94 @@
+# ruff: noqa: N806  (shapes in names)
+"""Hashed embedding tables and the feature vector that experts and gates read.
+
+Shapes: B rows, F features in one table, W their common width, N numeric features, D width of the feature vector.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmoe.model.inputs import Inputs
+
+INIT_STD = 0.01
+CLIP = 8.0
+"""Standard deviations that a numeric value is cut at, so that no single value can blow up a cross."""
+
+
+class HashedTable(nn.Module):
+    """The tables of several features of one width, stacked into one parameter; its gradients are sparse."""
+
+    row_offsets: Tensor
+
+    def __init__(self, features: Sequence[int], rows: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.features = list(features)
+        starts = torch.tensor([0, *rows]).cumsum(0)
+        self.register_buffer("row_offsets", starts[:-1], persistent=False)
+        self.weight = nn.Parameter(torch.randn(int(starts[-1]), width) * INIT_STD)
+
+
+class Lookup(HashedTable):
+    """One row for each feature. ids (B, all features) → (B, F·W)."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows = ids[:, self.features] + self.row_offsets
+        return F.embedding(rows, self.weight, sparse=True).flatten(1)
+
+
+class Pool(HashedTable):
+    """The mean over each feature's values. Per feature values (nnz,) and offsets (B,) → (B, F·W)."""
+
+    def forward(self, values: Sequence[Tensor], offsets: Sequence[Tensor]) -> Tensor:
+        own = [values[feature] for feature in self.features]
+        rows = torch.cat([ids + start for ids, start in zip(own, self.row_offsets, strict=True)])
+        starts, total = [], 0
+        for feature, ids in zip(self.features, own, strict=True):
+            starts.append(offsets[feature] + total)
+            total += len(ids)
+        pooled = F.embedding_bag(rows, self.weight, torch.cat(starts), mode="mean", sparse=True)
+        return torch.cat(pooled.chunk(len(own)), dim=1)
+
+
+class Embeddings(nn.Module):
+    """Inputs → (B, D) float32: embeddings by width, pooled bags by width, numeric values, missing flags.
+
+    categorical and bags give (buckets, width) per feature; every table has one more row, for a missing value.
+    The view type is one more categorical feature, of width `view_width`.
+    """
+
+    def __init__(
+        self,
+        categorical: Sequence[tuple[int, int]],
+        bags: Sequence[tuple[int, int]],
+        numeric: int,
+        view_types: int,
+        view_width: int,
+    ) -> None:
+        super().__init__()
+        looked_up = [(buckets + 1, width) for buckets, width in categorical] + [(view_types, view_width)]
+        pooled = [(buckets + 1, width) for buckets, width in bags]
+        self.tables = nn.ModuleList(Lookup(*group) for group in by_width(looked_up))
+        self.bags = nn.ModuleList(Pool(*group) for group in by_width(pooled))
+        self.width = sum(width for _, width in looked_up + pooled) + 2 * numeric
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        ids = torch.cat([inputs.categorical_BF, inputs.view_type_B.unsqueeze(1)], dim=1)
+        looked_up = [table(ids) for table in self.tables]
+        pooled = [bag(inputs.bag_values, inputs.bag_offsets) for bag in self.bags]
+        numeric = inputs.numeric_BN.clamp(-CLIP, CLIP)
+        features_BD = torch.cat([*looked_up, *pooled, numeric, inputs.missing_BN], dim=1)
+        assert features_BD.shape[1] == self.width
+        return features_BD
+
+
+def by_width(sizes: Sequence[tuple[int, int]]) -> list[tuple[list[int], list[int], int]]:
+    """(feature indices, their row counts, width) for each width, in order of first appearance."""
+    widths = dict.fromkeys(width for _, width in sizes)
+    groups = []
+    for width in widths:
+        features = [index for index, size in enumerate(sizes) if size[1] == width]
+        groups.append((features, [sizes[feature][0] for feature in features], width))
+    return groups

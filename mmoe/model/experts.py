@@ -1,0 +1,50 @@
+# ruff: noqa: N803, N806  (shapes in names)
+"""A mixed set of experts; those declared alike run as one batched block.
+
+Shapes: E experts, B rows, D features, H outputs.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmoe.config import ExpertConfig
+from mmoe.model.cross import Dcn
+from mmoe.model.finalmlp import FinalMlp
+from mmoe.model.masknet import MaskNet
+from mmoe.model.mlp import Mlp
+
+
+def build_expert(config: ExpertConfig, copies: int, width: int, dropout: float) -> nn.Module:
+    """`copies` experts of one declaration: a module (C, B, D) → (C, B, H)."""
+    match config.kind:
+        case "dcnv2":
+            return Dcn(copies, width, layers=config.layers, rank=config.rank, hidden=config.hidden, dropout=dropout)
+        case "masknet":
+            return MaskNet(copies, width, layers=config.layers, hidden=config.hidden, dropout=dropout)
+        case "finalmlp":
+            return FinalMlp(copies, width, hidden=config.hidden, dropout=dropout)
+        case "mlp":
+            return Mlp(copies, width, config.hidden, dropout=dropout)
+
+
+class Experts(nn.Module):
+    """(B, D) → (E, B, H), in the order of the declarations."""
+
+    def __init__(self, configs: Sequence[ExpertConfig], width: int, dropout: float) -> None:
+        super().__init__()
+        members: dict[ExpertConfig, list[int]] = {}
+        for index, config in enumerate(configs):
+            members.setdefault(config, []).append(index)
+        self.members = list(members.values())
+        self.groups = nn.ModuleList(
+            build_expert(config, len(indices), width, dropout) for config, indices in members.items()
+        )
+
+    def forward(self, features_BD: Tensor) -> Tensor:
+        outputs: dict[int, Tensor] = {}
+        for indices, group in zip(self.members, self.groups, strict=True):
+            outputs_CBH = group(features_BD.expand(len(indices), -1, -1))
+            outputs.update(zip(indices, outputs_CBH.unbind(), strict=True))
+        return torch.stack([outputs[index] for index in sorted(outputs)])

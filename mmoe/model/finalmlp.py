@@ -1,0 +1,71 @@
+# ruff: noqa: N803  (shapes in names)
+"""FinalMLP: two MLP streams, each on its own selection of features, fused bilinearly (Mao et al., AAAI 2023).
+
+Shapes: C copies, B rows, D features, K fusion heads, H outputs.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmoe.model.linear import Linear
+from mmoe.model.mlp import Mlp
+
+CONTEXT = 16
+FUSION_HEADS = 8
+
+
+class FeatureGate(nn.Module):
+    """x ⊙ 2σ(W₂ ReLU(W₁ c + b₁) + b₂) with a learned context c of 16 numbers. (C, B, D) → (C, B, D)."""
+
+    def __init__(self, copies: int, width: int) -> None:
+        super().__init__()
+        self.context = nn.Parameter(torch.randn(copies, 1, CONTEXT))
+        self.hidden = Linear(copies, CONTEXT, CONTEXT)
+        self.output = Linear(copies, CONTEXT, width)
+
+    def forward(self, x_CBD: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.hidden(self.context.to(x_CBD.dtype)).relu())
+        return x_CBD * (2 * logits.sigmoid())
+
+
+class BilinearFusion(nn.Module):
+    """b + w₁ᵀo₁ + w₂ᵀo₂ + Σ_k o₁ₖᵀ W_k o₂ₖ, each output unit with its own weights. Two (C, B, H) → (C, B, H).
+
+    Each stream is cut into K = gcd(8, H) chunks. Parameters: C·(H + 2·H² + H³/K).
+    """
+
+    def __init__(self, copies: int, width: int) -> None:
+        super().__init__()
+        self.heads = math.gcd(FUSION_HEADS, width)
+        self.left = Linear(copies, width, width)
+        self.right = Linear(copies, width, width, bias=False)
+        chunk = width // self.heads
+        self.cross = Linear(copies * self.heads, chunk, width * chunk, bias=False)
+
+    def forward(self, left_CBH: Tensor, right_CBH: Tensor) -> Tensor:
+        copies, rows, width = left_CBH.shape
+        chunk = width // self.heads
+        left = left_CBH.view(copies, rows, self.heads, chunk).transpose(1, 2).reshape(-1, rows, chunk)
+        crossed = self.cross(left).view(copies, self.heads, rows, width, chunk)
+        right = right_CBH.view(copies, rows, self.heads, chunk).transpose(1, 2).unsqueeze(-1)
+        bilinear = torch.matmul(crossed, right).squeeze(-1).sum(dim=1)
+        fused: Tensor = self.left(left_CBH) + self.right(right_CBH) + bilinear
+        return fused
+
+
+class FinalMlp(nn.Module):
+    """Two gated streams of dense layers and their fusion. (C, B, D) → (C, B, H)."""
+
+    def __init__(self, copies: int, width: int, *, hidden: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        self.gates = nn.ModuleList(FeatureGate(copies, width) for _ in range(2))
+        self.streams = nn.ModuleList(Mlp(copies, width, hidden, dropout=dropout) for _ in range(2))
+        self.fusion = BilinearFusion(copies, hidden[-1])
+
+    def forward(self, x_CBD: Tensor) -> Tensor:
+        left, right = (stream(gate(x_CBD)) for gate, stream in zip(self.gates, self.streams, strict=True))
+        fused: Tensor = self.fusion(left, right)
+        return fused

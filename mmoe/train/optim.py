@@ -1,0 +1,102 @@
+"""Row-wise Adagrad for the embedding tables, AdamW for all else, and the learning-rate schedule."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPSILON = 1e-10
+
+
+class RowwiseAdagrad:
+    """s_r += mean(g_r²), w_r −= lr · g_r / (√s_r + ε) for the rows r that a batch touched.
+
+    One float of state per row (Duchi et al. 2011; the row-wise form is FBGEMM's exact_row_wise_adagrad).
+    Parameters are (rows, width) and carry sparse gradients.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], *, lr: float) -> None:
+        self.parameters = dict(parameters)
+        self.lr = lr
+        self.sums = {name: torch.zeros(len(p), device=p.device) for name, p in self.parameters.items()}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for name, parameter in self.parameters.items():
+            if parameter.grad is None:
+                continue
+            rows, gradient = sum_by_row(parameter.grad)
+            sums = self.sums[name].index_select(0, rows) + gradient.square().mean(dim=1)
+            self.sums[name].index_copy_(0, rows, sums)
+            update = gradient * (-self.lr / (sums.sqrt() + EPSILON)).unsqueeze(1)
+            parameter.index_copy_(0, rows, parameter.index_select(0, rows) + update)
+
+
+def sum_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct rows (U,) of an uncoalesced sparse gradient, ascending, and their summed values (U, width).
+
+    Sorting and summing as an embedding bag is many times faster on a CPU than Tensor.coalesce().
+    """
+    indices, order = torch.sort(gradient._indices()[0], stable=True)
+    rows, counts = torch.unique_consecutive(indices, return_counts=True)
+    return rows, F.embedding_bag(order, gradient._values(), counts.cumsum(0) - counts, mode="sum")
+
+
+class Optimizer:
+    """Both optimizers behind one step. Embedding tables are the parameters of networks named `embeddings.*`."""
+
+    def __init__(
+        self, network: nn.Module, *, dense_lr: float, embedding_lr: float, weight_decay: float, clip_norm: float
+    ) -> None:
+        named = dict(network.named_parameters())
+        tables = {name: parameter for name, parameter in named.items() if name.startswith("embeddings.")}
+        self.dense = {name: parameter for name, parameter in named.items() if name not in tables}
+        self.dense_lr, self.clip_norm = dense_lr, clip_norm
+        self.adagrad = RowwiseAdagrad(tables, lr=embedding_lr)
+        decayed = [parameter for name, parameter in self.dense.items() if name.endswith(".weight")]
+        others = [parameter for name, parameter in self.dense.items() if not name.endswith(".weight")]
+        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=dense_lr, fused=True)
+
+    def zero_grad(self) -> None:
+        for parameter in (*self.dense.values(), *self.adagrad.parameters.values()):
+            parameter.grad = None
+
+    def step(self, dense_scale: float = 1.0) -> float:
+        """Update from the gradients at hand, with the dense learning rate times `dense_scale`.
+
+        Returns the norm of the dense gradients before clipping; not finite when training has blown up, and then
+        nothing is updated.
+        """
+        norm = float(nn.utils.clip_grad_norm_(self.dense.values(), self.clip_norm))
+        if not math.isfinite(norm):
+            return norm
+        for group in self.adamw.param_groups:
+            group["lr"] = self.dense_lr * dense_scale
+        self.adamw.step()
+        self.adagrad.step()
+        return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """Flat tensors to save: adagrad.{parameter}, adamw.{parameter}.{exp_avg, exp_avg_sq, step}."""
+        state = {f"adagrad.{name}": sums for name, sums in self.adagrad.sums.items()}
+        for name, parameter in self.dense.items():
+            for key, value in self.adamw.state[parameter].items():
+                state[f"adamw.{name}.{key}"] = value
+        return state
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned; the next steps are then bit-equal to those of an unbroken run."""
+        for name in self.adagrad.sums:
+            self.adagrad.sums[name].copy_(state[f"adagrad.{name}"])
+        for name, parameter in self.dense.items():
+            keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adamw.{name}.{key}" in state]
+            self.adamw.state[parameter] = {key: state[f"adamw.{name}.{key}"].clone() for key in keys}
+
+
+def warmup(step: int, steps: int, share: float) -> float:
+    """Factor on the dense learning rate at `step` (from 0) of `steps`: linear up to 1 over the first `share`."""
+    rising = share * steps
+    return 1.0 if step + 1 >= rising else (step + 1) / rising
