@@ -1,0 +1,83 @@
+"""mmoe.data.features and moments: equal to a slow row-by-row reference."""
+
+import math
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmoe.data.features import encode
+from mmoe.data.hashing import hash_rows
+from mmoe.data.moments import Moment, measure_moments
+from mmoe.errors import SchemaError
+
+DAY = date(2026, 3, 1)
+
+
+@pytest.fixture
+def partition(make_partition):
+    return make_partition(DAY)
+
+
+def raw(partition) -> pa.Table:
+    return pq.read_table(partition.files[0])
+
+
+def test_encoding_equals_a_row_by_row_reference(partition, small_schema) -> None:
+    moments = {"age": Moment(mean=2.0, scale=0.5), "quality": Moment(mean=0.1, scale=2.0)}
+    rows = encode(raw(partition), small_schema, moments)
+    topics = rows.bags[0]
+    for index, row in enumerate(raw(partition).to_pylist()):
+        one = {name: pa.array([row[name]], kind) for name, kind in [("user_id", pa.int64()), ("country", pa.string())]}
+        expected = [hash_rows(one["user_id"], "user_id", 500)[0], hash_rows(one["country"], "country", 16)[0]]
+        assert rows.categorical[index].tolist() == expected
+        age = None if row["age"] is None else (math.log1p(row["age"]) - 2.0) / 0.5
+        assert rows.numeric[index, 0] == pytest.approx(age or 0.0, abs=1e-5)
+        assert rows.missing[index].tolist() == [float(age is None), 0.0]
+        assert rows.numeric[index, 1] == pytest.approx((row["quality"] - 0.1) / 2, abs=1e-5)
+        values = topics.values[topics.offsets[index] : topics.offsets[index] + topics.counts[index]]
+        expected_bag = hash_rows(pa.array(row["topics"], pa.int64()), "topics", 32).tolist() if row["topics"] else [0]
+        assert values.tolist() == expected_bag
+        assert rows.view_type[index] == ["search", "home_feed"].index(row["view_type"])
+        labels = [row[head] for head in ("click", "long_click", "hide")]
+        np.testing.assert_array_equal(rows.labels[index], [np.nan if label is None else label for label in labels])
+
+
+def test_moments_equal_those_of_all_rows_at_once(make_partition, small_schema) -> None:
+    partitions = [make_partition(DAY), make_partition(date(2026, 3, 2), rows=77)]
+    moments = measure_moments(partitions, small_schema)
+    table = pa.concat_tables([raw(partition) for partition in partitions])
+    age = np.log1p(table["age"].drop_null().to_numpy().astype(np.float64))
+    assert moments["age"].mean == pytest.approx(age.mean(), rel=1e-12)
+    assert moments["age"].scale == pytest.approx(age.std(), rel=1e-12)
+
+
+def test_log1p_keeps_the_sign(small_schema, partition) -> None:
+    table = raw(partition).slice(0, 2)
+    for name, values in {"age": [1 - math.e, math.e - 1], "quality": [-1e30, None]}.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.float32()))
+    rows = encode(table, small_schema, {"age": Moment(), "quality": Moment()})
+    assert rows.numeric.tolist() == [[pytest.approx(-1), pytest.approx(-1e30)], [pytest.approx(1), 0]]
+    assert rows.missing.tolist() == [[0, 0], [0, 1]]
+
+
+def test_a_constant_or_absent_feature_is_not_divided_by_zero(make_partition, small_schema) -> None:
+    partition = make_partition(DAY)
+    table = raw(partition)
+    table = table.set_column(table.column_names.index("age"), "age", pa.nulls(len(table), pa.float32()))
+    table = table.set_column(
+        table.column_names.index("quality"), "quality", pa.array(np.full(len(table), 1e6, np.float32))
+    )
+    pq.write_table(table, partition.files[0])
+    moments = measure_moments([partition], small_schema)
+    assert moments == {"age": Moment(mean=0.0, scale=1.0), "quality": Moment(mean=1e6, scale=1.0)}
+
+
+def test_an_unknown_view_type_is_named_without_its_value(partition, small_schema) -> None:
+    table = raw(partition)
+    table = table.set_column(2, "view_type", pa.array(["secret"] * len(table)))
+    with pytest.raises(SchemaError, match="600 rows hold none of search, home_feed") as error:
+        encode(table, small_schema, {"age": Moment(), "quality": Moment()})
+    assert "secret" not in str(error.value)

@@ -1,0 +1,136 @@
+"""mmoe.data.stream and teachers: every row once, in a known order, with the right teacher beside it."""
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from mmoe.data.features import encode
+from mmoe.data.hashing import GroupShare
+from mmoe.data.moments import measure_moments
+from mmoe.data.scores import write_scores
+from mmoe.data.stream import stream_batches
+from mmoe.data.teachers import Teacher
+from mmoe.errors import CorruptionError, TrainingError
+
+DAYS = [date(2026, 3, 1), date(2026, 3, 2)]
+
+
+@pytest.fixture
+def partitions(make_partition):
+    return [make_partition(day) for day in DAYS]
+
+
+@pytest.fixture
+def moments(partitions, small_schema):
+    return measure_moments(partitions, small_schema)
+
+
+@pytest.fixture
+def stream(partitions, small_schema, moments):
+    def run(**options):
+        return list(stream_batches(partitions, small_schema, moments, **({"batch_size": 256} | options)))
+
+    return run
+
+
+def ids(batches) -> list[str]:
+    return [value for batch in batches for value in batch.identity["event_id"].to_pylist()]
+
+
+def table(partitions) -> pa.Table:
+    return pa.concat_tables([pq.read_table(partition.files[0]) for partition in partitions])
+
+
+def test_unshuffled_batches_are_the_partitions_rows_in_order(stream, partitions, small_schema, moments) -> None:
+    batches = stream(with_identity=True)
+    assert [len(batch) for batch in batches] == [256, 256, 256, 256, 176]
+    assert ids(batches) == table(partitions)["event_id"].to_pylist()
+    whole = encode(table(partitions), small_schema, moments)
+    joined = torch.cat([batch.inputs.categorical_BF for batch in batches])
+    np.testing.assert_array_equal(joined, whole.categorical)
+    np.testing.assert_array_equal(torch.cat([batch.inputs.bag_values[0] for batch in batches]), whole.bags[0].values)
+    np.testing.assert_array_equal(torch.cat([batch.labels_BH for batch in batches]), whole.labels)
+
+
+def test_shuffling_moves_whole_rows_and_loses_none(stream, partitions, small_schema, moments) -> None:
+    batches = stream(shuffle_rows=700, seed=3, with_identity=True)
+    order = ids(batches)
+    assert sorted(order) == sorted(table(partitions)["event_id"].to_pylist()) != order
+    position = {value: index for index, value in enumerate(table(partitions)["event_id"].to_pylist())}
+    whole = encode(table(partitions), small_schema, moments).take(np.array([position[value] for value in order]))
+    first = batches[0].inputs
+    np.testing.assert_array_equal(torch.cat([batch.inputs.numeric_BN for batch in batches]), whole.numeric)
+    starts = [*first.bag_offsets[0].tolist(), len(first.bag_values[0])]
+    for row in range(256):
+        bag = whole.bags[0]
+        expected = bag.values[bag.offsets[row] : bag.offsets[row] + bag.counts[row]]
+        assert first.bag_values[0][starts[row] : starts[row + 1]].tolist() == expected.tolist()
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_seed_others(stream) -> None:
+    one, again, other = (ids(stream(shuffle_rows=700, seed=seed, with_identity=True)) for seed in (3, 3, 4))
+    assert one == again != other
+
+
+def test_a_bounded_buffer_keeps_later_days_later(stream) -> None:
+    order = ids(stream(shuffle_rows=600, with_identity=True))
+    assert {value[:10] for value in order[:600]} == {"2026-03-01"}
+
+
+def test_a_group_share_and_its_complement_make_the_whole(stream, partitions) -> None:
+    inside = ids(stream(groups=GroupShare(salt="s", share=0.3, keep=True), with_identity=True))
+    outside = ids(stream(groups=GroupShare(salt="s", share=0.3, keep=False), with_identity=True))
+    assert not set(inside) & set(outside) and len(inside) + len(outside) == 1200
+    group = dict(zip(*table(partitions).select(["event_id", "group_id"]).to_pydict().values(), strict=True))
+    assert not {group[i] for i in inside} & {group[i] for i in outside}
+
+
+def write_teacher(folder, partitions, digest="t1", **change) -> Teacher:
+    paths = {}
+    for partition in partitions:
+        rows = pq.read_table(partition.files[0])
+        code = np.arange(len(rows)) + 10_000.0 * partition.day.day
+        content = {
+            "example_id": rows["event_id"],
+            "group_id": rows["group_id"],
+            "view_type": rows["view_type"],
+            "logits": {"click": code, "skip": -code},
+            "labels": {"click": code * np.nan, "skip": code * np.nan},
+        }
+        paths[partition.day] = folder / f"{partition.day}.parquet"
+        write_scores(paths[partition.day], day=partition.day, model_digest=digest, **(content | change))
+    return Teacher(digest="t1", scores=paths, head_map={"hide": "skip"})
+
+
+def test_teacher_logits_follow_their_rows_through_shuffle_and_group_share(stream, partitions, tmp_path) -> None:
+    teacher = write_teacher(tmp_path, partitions)
+    share = GroupShare(salt="s", share=0.5, keep=False)
+    for batch in stream(teachers=[teacher, teacher], shuffle_rows=500, groups=share, with_identity=True):
+        codes = [10_000.0 * int(i[8:10]) + int(i[11:]) for i in batch.identity["event_id"].to_pylist()]
+        logits = batch.teachers_BH[1]
+        assert logits[:, 0].tolist() == codes and logits[:, 2].tolist() == [-code for code in codes]
+        assert logits[:, 1].isnan().all()  # the teacher has no long_click
+
+
+def test_a_teacher_that_skips_a_day_is_refused(stream, partitions, tmp_path) -> None:
+    teacher = write_teacher(tmp_path, partitions[:1])
+    with pytest.raises(TrainingError, match="no score set for 2026-03-02; score the day first"):
+        stream(teachers=[teacher])
+
+
+def test_scores_of_another_model_or_of_other_examples_are_corruption(stream, partitions, tmp_path) -> None:
+    with pytest.raises(CorruptionError, match="score again"):
+        stream(teachers=[write_teacher(tmp_path, partitions, digest="t2")])
+    backwards = [f"x{row}" for row in range(600)]
+    with pytest.raises(CorruptionError, match="its examples are not the partition's"):
+        stream(teachers=[write_teacher(tmp_path, partitions, example_id=backwards)])
+
+
+def test_a_head_map_to_nowhere_is_refused(stream, partitions, tmp_path) -> None:
+    teacher = write_teacher(tmp_path, partitions)
+    with pytest.raises(TrainingError, match="head_map names 'hidden'"):
+        stream(teachers=[Teacher(digest="t1", scores=teacher.scores, head_map={"hidden": "skip"})])
