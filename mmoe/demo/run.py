@@ -76,8 +76,8 @@ def tell_story(loop: Loop, journal: Journal, log: Log, landing: Path, narrator: 
     timeline = loop.timeline
 
     def history() -> None:
-        count = log.deliver([day for day in timeline.history if day != log.late], landing)
-        narrator.say(f"{count} days of raw files are in the landing zone")
+        log.deliver([day for day in timeline.history if day != log.late], landing)
+        narrator.say(f"{len(list(landing.glob('dt=*')))} days of raw files are in the landing zone")
         loop.backfill(timeline.history[0], timeline.history[-1], reprocess="none")
 
     def late_day() -> None:

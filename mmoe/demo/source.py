@@ -1,5 +1,6 @@
 """The demo's engagement log: the simulator's, with faults, or a folder of the user's."""
 
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -26,12 +27,25 @@ class Log:
     late: date | None = None
     """A day whose files arrive only after the rest of history was loaded."""
 
+    consumed: bool = False
+    """Delivered files leave `folder`: a producer's outbox that keeps nothing, so that retention covers every copy."""
+
     def deliver(self, days: Collection[date], landing: Path) -> int:
         """Bring raw files of `days` into the landing zone; returns how many days had any."""
-        return len(deliver(self.folder, self.schema, landing, days=days).days)
+        return self._deliver(self.folder, days, landing)
 
-    def deliver_late(self, landing: Path) -> None:
-        deliver(self.folder / "late", self.schema, landing, days=None)
+    def deliver_late(self, landing: Path) -> int:
+        return self._deliver(self.folder / "late", [self.late] if self.late else [], landing)
+
+    def _deliver(self, folder: Path, days: Collection[date], landing: Path) -> int:
+        present = [day for day in days if not self.consumed or (folder / f"dt={day}").exists()]
+        if not present:
+            return 0
+        delivery = deliver(folder, self.schema, landing, days=present)
+        if self.consumed:
+            for day in present:
+                shutil.rmtree(folder / f"dt={day}")
+        return len(delivery.days)
 
 
 def simulated_log(folder: Path, rows_per_day: int) -> Log:
@@ -45,7 +59,7 @@ def simulated_log(folder: Path, rows_per_day: int) -> Log:
         write_log(config, folder, faults=faults)
     return Log(
         folder=folder, schema=load_schema("ads"), schema_file="ads", days=days, rows_per_day=rows_per_day,
-        late=faults.late,
+        late=faults.late, consumed=True,
     )  # fmt: skip
 
 

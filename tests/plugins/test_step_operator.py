@@ -1,0 +1,80 @@
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_in_airflow(tmp_path, body):
+    """Run `body` in a process that has Airflow's operators and a home of its own; returns its last line as JSON."""
+    program = "import json, sys\nfrom mmoe_airflow.step import *\nfrom mmoe_airflow.promote import Promote\n"
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "AIRFLOW_HOME": str(tmp_path),
+        "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}",
+    }
+    finished = subprocess.run(
+        [sys.executable, "-c", program + textwrap.dedent(body)],
+        env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def test_options_that_render_empty_are_left_out_and_true_is_a_flag(tmp_path):
+    body = """
+        print(json.dumps(given({"a": "1", "b": "", "c": "None", "d": "True", "e": "False"})))
+    """
+    assert run_in_airflow(tmp_path, body) == ["--a", "1", "--d"]
+
+
+def test_the_last_json_line_is_the_result(tmp_path):
+    body = """
+        print(json.dumps(last_object(["noise", '{"a": 1}', '{"plan": "x"}', "{broken", "more noise"])))
+    """
+    assert run_in_airflow(tmp_path, body) == {"plan": "x"}
+
+
+def test_a_refusal_is_final_and_a_crash_is_retried(tmp_path):
+    body = """
+        refusal = failure(["ingest"], 1, {"error": "no files"})
+        crash = failure(["train"], -9, {})
+        print(json.dumps([type(refusal).__name__, str(refusal), type(crash).__name__]))
+    """
+    assert run_in_airflow(tmp_path, body) == ["AirflowFailException", "no files", "AirflowException"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {"chosen_options": ["Reject"], "responded_by_user": {"id": "1", "name": "ann"}},
+        {"chosen_options": ["Approve"], "responded_by_user": None},
+    ],
+)
+def test_promotion_refuses_without_a_persons_approval(tmp_path, answer):
+    body = f"""
+        class TI:
+            def xcom_pull(self, task_ids): return {answer!r}
+        task = Promote(task_id="promote", command=["promote-plan"], approval_task="approval")
+        try:
+            task.execute({{"ti": TI()}})
+        except AirflowFailException as error:
+            print(json.dumps(str(error)))
+    """
+    assert "no approval by a person" in run_in_airflow(tmp_path, body)
+
+
+def test_a_real_step_that_is_refused_fails_its_task_with_the_reason(tmp_path):
+    body = """
+        try:
+            Step(task_id="publish", command=["publish"], options={"date": "2026-09-01"}).execute({})
+        except AirflowFailException as error:
+            print(json.dumps(str(error)))
+    """
+    assert "nothing is staged" in run_in_airflow(tmp_path, body)
