@@ -24,7 +24,7 @@ def to_int64(values: pa.Array) -> Coerced:
     """Integers, booleans, whole floats (NaN is missing) and integer text. Never through a float."""
     kind = values.type
     if pa.types.is_uint64(kind):
-        return _cast_where(values, pc.less_equal(values, int(INT64_MAX)), pa.int64())
+        return _cast_where(values, pc.less_equal(values, pa.scalar(int(INT64_MAX), kind)), pa.int64())
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return Coerced(values.cast(pa.int64()), 0)
     if pa.types.is_floating(kind):
@@ -165,8 +165,10 @@ def _text_to_float64(values: pa.Array) -> Coerced:
 def _text_to_time(text: pa.Array) -> Coerced:
     import pandas as pd
 
-    parsed = pd.to_datetime(text.to_pandas(), format="ISO8601", utc=True, errors="coerce").dt.as_unit("us")
-    times, implausible = _sensible_time(pa.Array.from_pandas(parsed).cast(pa.int64()))
+    parsed = pd.to_datetime(text.to_pandas(), format="ISO8601", utc=True, errors="coerce")
+    times, implausible = _sensible_time(
+        pa.array(parsed.dt.tz_convert(None).dt.as_unit("us").to_numpy()).cast(pa.int64())
+    )
     unreadable = times.null_count - implausible - text.null_count
     return Coerced(times, implausible + unreadable)
 
@@ -175,7 +177,8 @@ def _count_to_time(values: pa.Array, factor: int) -> Coerced:
     whole, broken = to_int64(values)
     if broken and factor > 1 and (_is_text(values.type) or pa.types.is_floating(values.type)):
         return _fraction_to_time(values, factor)
-    plausible, beyond = _cast_where(whole, pc.less(pc.abs(whole), LATEST_US // factor), pa.int64())
+    limit = LATEST_US // factor
+    plausible, beyond = _cast_where(whole, pc.and_(pc.greater(whole, -limit), pc.less(whole, limit)), pa.int64())
     times, implausible = _sensible_time(pc.multiply(plausible, factor))
     return Coerced(times, broken + beyond + implausible)
 
