@@ -1,0 +1,163 @@
+import subprocess
+import sys
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from handmade import DAY, SCHEMA, deliver, raw_rows, replaced
+
+from mmoe.errors import LakeError, PartitionMissingError
+from mmoe.lake.ingest import stage_day
+from mmoe.lake.manifest import Validation
+from mmoe.lake.publish import publish, quarantine
+from mmoe.lake.reader import trailing_manifests
+from mmoe.lake.store import open_store
+from mmoe.quality import derive_suite, validate
+
+
+def check(store, landing, raw, trailing=()):
+    deliver(landing, raw)
+    staged = stage_day(store, landing, SCHEMA, DAY)
+    return staged, validate(staged, SCHEMA, list(trailing))
+
+
+def with_first(raw, name, value, kind=None):
+    return replaced(raw, name, pa.array([value, *raw[name].to_pylist()[1:]], kind))
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory):
+    """The manifests of the seven days before DAY."""
+    root = tmp_path_factory.mktemp("week")
+    store = open_store(str(root / "lake"))
+    for number in range(7, 0, -1):
+        day = DAY - timedelta(days=number)
+        deliver(root / "landing", raw_rows(day, rows=2_000, seed=number), day=day)
+        staged = stage_day(store, root / "landing", SCHEMA, day)
+        publish(store, staged, Validation(status="passed", subject=staged.digest, checks=0), SCHEMA)
+    return trailing_manifests(store, DAY)
+
+
+def test_a_clean_day_passes(store, landing):
+    staged, validation = check(store, landing, raw_rows())
+    assert (validation.status, validation.failures) == ("passed", ())
+    assert validation.subject == staged.digest
+    assert validation.checks == len(derive_suite(SCHEMA)["expectations"]) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("click", 2, "click: column_values_to_be_in_set: 1 of 200 rows"),
+        ("view_type", "secret", "view_type: column_values_to_be_in_set: 1 of 200 rows"),
+        ("view_type", None, "view_type: column_values_to_not_be_null: 1 of 200 rows"),
+        ("event_id", None, "event_id: column_values_to_not_be_null: 1 of 200 rows"),
+        ("price", float("inf"), "price: ingest: part-0.parquet: price: values that are no finite number"),
+        ("price", float("nan"), "price: ingest: part-0.parquet: price: values that are no finite number"),
+        ("click", 1000, "click: ingest: part-0.parquet: click: values that are no whole number"),
+        ("event_time", None, "event_time: column_values_to_not_be_null: 1 of 200 rows"),
+    ],
+)
+def test_a_broken_value_quarantines_the_day_with_counts_and_no_values(store, landing, name, value, reason):
+    kind = pa.int64() if value == 1000 else None
+    staged, validation = check(store, landing, with_first(raw_rows(), name, value, kind))
+    assert validation.status == "failed"
+    record = quarantine(store, staged, validation)
+    assert reason in record.reason
+    assert "secret" not in record.model_dump_json()
+    with pytest.raises(LakeError):
+        publish(store, staged, validation, SCHEMA)
+
+
+def test_a_problem_of_ingest_fails_the_day_whatever_the_rows(store, landing):
+    deliver(landing, raw_rows())
+    (landing / f"dt={DAY}" / "part-1.parquet").write_bytes(b"")
+    validation = validate(stage_day(store, landing, SCHEMA, DAY), SCHEMA, [])
+    assert [str(failure) for failure in validation.failures] == ["ingest: part-1.parquet: the file is empty (0 bytes)"]
+
+
+def test_a_day_without_rows_fails_although_nothing_in_it_is_wrong(store, landing):
+    validation = check(store, landing, raw_rows(rows=1).slice(1))[1]
+    assert validation.status == "failed"
+    assert "table_row_count_to_be_between" in {failure.expectation for failure in validation.failures}
+
+
+def test_an_immature_label_may_be_null_and_a_mature_one_may_not(store, landing):
+    nulls = pa.nulls(200, pa.int8())
+    assert check(store, landing, replaced(raw_rows(), "save", nulls))[1].status == "passed"
+    validation = check(store, landing, replaced(raw_rows(), "click", nulls))[1]
+    assert validation.status == "failed"
+    assert {failure.column for failure in validation.failures} == {"click"}
+
+
+def test_a_feature_that_is_all_missing_is_a_warning(store, landing):
+    validation = check(store, landing, replaced(raw_rows(), "price", pa.nulls(200, pa.float64())))[1]
+    assert validation.status == "warned"
+    assert {failure.column for failure in validation.failures} == {"price"}
+
+
+def test_a_long_click_without_a_click_is_an_oddity_and_many_are_a_fault(store, landing):
+    raw = raw_rows()
+    long_click = np.array(raw["long_click"].to_pylist(), np.int8)
+    long_click[np.flatnonzero(np.array(raw["click"].to_pylist()) == 0)[:2]] = 1
+    assert check(store, landing, replaced(raw, "long_click", pa.array(long_click)))[1].status == "warned"
+    swapped = replaced(raw, "long_click", pa.array(np.ones(200, np.int8)))
+    assert check(store, landing, swapped)[1].status == "failed"
+
+
+def test_a_usual_day_passes_against_the_week_before(store, landing, week):
+    assert check(store, landing, raw_rows(rows=2_100), week)[1].status == "passed"
+
+
+def columns_warned(validation):
+    assert validation.status == "warned", validation
+    return {(failure.expectation, failure.column) for failure in validation.failures}
+
+
+def test_an_unusual_volume_warns_and_an_extreme_one_fails(store, landing, week):
+    volume = {("table_row_count_to_be_between", None)}
+    assert columns_warned(check(store, landing, raw_rows(rows=700), week)[1]) == volume
+    assert check(store, landing, raw_rows(rows=60), week)[1].status == "failed"
+
+
+def test_an_unusual_label_rate_warns_and_an_extreme_one_fails(store, landing, week):
+    raw = raw_rows(rows=2_000)
+    rng = np.random.default_rng(1)
+    doubled = replaced(raw, "save", pa.array((rng.random(2_000) < 0.25).astype(np.int8)))
+    assert columns_warned(check(store, landing, doubled, week)[1]) == {("column_mean_to_be_between", "save")}
+    every = replaced(raw, "save", pa.array(np.ones(2_000, np.int8)))
+    assert check(store, landing, every, week)[1].status == "failed"
+
+
+def test_a_view_type_that_disappears_warns(store, landing, week):
+    raw = replaced(raw_rows(rows=2_000), "view_type", pa.array(["home"] * 2_000))
+    expected = {("column_distinct_values_to_contain_set", "view_type")}
+    assert columns_warned(check(store, landing, raw, week)[1]) == expected
+
+
+def test_a_feature_that_thins_out_warns(store, landing, week):
+    raw = raw_rows(rows=2_000)
+    device = [value if row % 4 == 0 else None for row, value in enumerate(raw["device"].to_pylist())]
+    validation = check(store, landing, replaced(raw, "device", pa.array(device)), week)[1]
+    assert columns_warned(validation) == {("column_proportion_of_non_null_values_to_be_between", "device")}
+
+
+def test_later_days_do_not_count(store, landing, week):
+    staged, reference = check(store, landing, raw_rows(rows=2_000), week)
+    later = [past.model_copy(update={"day": DAY + timedelta(days=1), "view_type_rows": {}}) for past in week]
+    assert validate(staged, SCHEMA, [*week, *later]) == reference
+
+
+def test_validation_can_run_again_after_quarantine_and_says_when_its_rows_are_gone(store, landing):
+    staged, validation = check(store, landing, with_first(raw_rows(), "click", 2))
+    quarantine(store, staged, validation)
+    assert validate(staged, SCHEMA, []) == validation
+    staged.path.unlink()
+    with pytest.raises(PartitionMissingError, match="run ingest for the day again"):
+        validate(staged, SCHEMA, [])
+
+
+def test_importing_quality_does_not_load_great_expectations_or_torch():
+    code = "import sys, mmoe.quality; sys.exit(any(name in sys.modules for name in ('great_expectations', 'torch')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
