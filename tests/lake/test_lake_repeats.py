@@ -33,22 +33,17 @@ def by_hand(rows):
         kept.setdefault(row["event_id"] or f"nameless {nameless}", []).append(dict(row))
     result, counts = [], {"duplicates": 0, "label_fills": 0, "conflicts": 0}
     for first, *copies in kept.values():
-        same = [copy for copy in copies if (copy["price"], copy["topics"]) == (first["price"], first["topics"])]
-        counts["conflicts"] += len(copies) - len(same)
-        truth, filler = dict(first), {}
-        for label in LABELS:
-            for number, copy in enumerate(same):
-                if truth[label] is None and copy[label] is not None:
-                    truth[label] = copy[label]
-                    filler[label] = number
-        for number, copy in enumerate(same):
-            if any(copy[label] is not None and copy[label] != truth[label] for label in LABELS):
+        for copy in copies:
+            known = [label for label in LABELS if copy[label] is not None]
+            same = (copy["price"], copy["topics"]) == (first["price"], first["topics"])
+            if not same or any(first[label] not in (None, copy[label]) for label in known):
                 counts["conflicts"] += 1
-            elif number in filler.values():
-                counts["label_fills"] += 1
-            else:
+            elif all(first[label] is not None for label in known):
                 counts["duplicates"] += 1
-        result.append(truth)
+            else:
+                counts["label_fills"] += 1
+                first |= {label: copy[label] for label in known}
+        result.append(first)
     return result, counts
 
 
