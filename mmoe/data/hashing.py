@@ -4,13 +4,15 @@ The hash is part of a trained model. Changing it needs a new HASH_VERSION, which
 """
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
+
+from mmoe.parsing import Frozen
 
 HASH_VERSION = 1
 MISSING = 0
@@ -45,13 +47,11 @@ def splitmix64(words: Words) -> Words:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupShare:
+class GroupShare(Frozen):
     """A share of all groups (users or requests), the same on every day and for every model."""
 
     salt: str
-    share: float
-    """Between 0 and 1."""
+    share: float = Field(gt=0, lt=1)
     keep: bool
     """True: only rows of these groups. False: all rows but theirs."""
 

@@ -1,0 +1,139 @@
+"""Batch training: a new network on a window of days, distilled from teachers where there are any."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmoe.config import ModelConfig, Params
+from mmoe.data.aside import exclusive
+from mmoe.data.moments import Moments, measure_moments
+from mmoe.data.stream import Batch, stream_batches
+from mmoe.data.teachers import Teacher
+from mmoe.lake.reader import Partition
+from mmoe.model.network import build_network
+from mmoe.schema import Schema
+from mmoe.train.checkpoint import Trainable, save_trainable
+from mmoe.train.loop import Fit, Loop, cpu_threads
+from mmoe.train.objective import Objective
+from mmoe.train.optim import Optimizer
+from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, network_spec, seen_days
+from mmoe.train.state import Stage, TeacherRef, TrainState
+
+
+def train_batch(
+    *,
+    schema: Schema,
+    model: ModelConfig,
+    params: Params,
+    partitions: Sequence[Partition],
+    teacher_scores: Sequence[Teacher] = (),
+    output: Path,
+    threads: int = 0,
+    progress: ReportProgress | None = None,
+) -> TrainResult:
+    """Train `model` on the partitions, oldest first, into the folder `output`.
+
+    The folder appears whole or not at all; when it is already there, made of the same inputs, it is returned at once.
+    On one machine the same inputs give the same bits. Teachers are ignored when distillation is disabled.
+    Raises TrainingError, or CorruptionError for damaged score sets.
+    """
+    run = BatchRun(
+        schema=schema,
+        model=model,
+        params=params,
+        partitions=in_order(partitions),
+        teachers=tuple(teacher_scores) if params.distillation.enabled else (),
+    )
+    with exclusive(output), cpu_threads(threads):
+        return finished(output, run.inputs()) or run.train(output, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRun:
+    """Everything that a batch training depends on."""
+
+    schema: Schema
+    model: ModelConfig
+    params: Params
+    partitions: tuple[Partition, ...]
+    teachers: tuple[Teacher, ...]
+
+    def train(self, output: Path, progress: ReportProgress | None) -> TrainResult:
+        moments = measure_moments(self.partitions, self.schema)
+        config, rates = self.params.train, self.params.train.optimizer
+        network = build_network(network_spec(self.schema, self.model), self.params.seed)
+        optimizer = Optimizer(network, **rates.model_dump(exclude={"warmup_share"}))
+        loop = Loop(
+            network=network,
+            optimizer=optimizer,
+            objective=self.objective(),
+            precision=config.precision,
+            rows_planned=config.epochs * sum(partition.rows for partition in self.partitions),
+            batch_size=config.batch_size,
+            seed=self.params.seed,
+            warmup_share=rates.warmup_share,
+            progress=progress,
+        )
+        fit = loop.run(self.batches(moments))
+        trained = Trainable(network=network, optimizer=optimizer.state(), state=self.state(moments, fit))
+        return save_trainable(output, trained, fit)
+
+    def objective(self) -> Objective:
+        return Objective(
+            heads=self.schema.heads,
+            head_weights=self.params.head_weights,
+            distillation=self.params.distillation,
+            teacher_weights=tuple(teacher.weight for teacher in self.teachers),
+        )
+
+    def batches(self, moments: Moments) -> Iterator[Batch]:
+        """Every epoch's batches, shuffled anew each time."""
+        config = self.params.train
+        for epoch in range(config.epochs):
+            yield from stream_batches(
+                self.partitions,
+                self.schema,
+                moments,
+                batch_size=config.batch_size,
+                shuffle_rows=config.shuffle_rows,
+                seed=self.params.seed + epoch,
+                teachers=self.teachers,
+            )
+
+    def state(self, moments: Moments, fit: Fit) -> TrainState:
+        stage = Stage(
+            kind="batch",
+            inputs=self.inputs(),
+            days=seen_days(self.partitions),
+            rows=fit.rows,
+            steps=fit.steps,
+            seed=self.params.seed,
+            precision=fit.precision,
+            teachers=self.teacher_refs(),
+            curve=fit.curve,
+        )
+        return TrainState(
+            data_schema=self.schema,
+            schema_fingerprint=self.schema.fingerprint,
+            model=self.model,
+            moments=moments,
+            stages=(stage,),
+        )
+
+    def teacher_refs(self) -> tuple[TeacherRef, ...]:
+        return tuple(TeacherRef(digest=t.digest, weight=t.weight, head_map=dict(t.head_map)) for t in self.teachers)
+
+    def inputs(self) -> str:
+        """Digest of everything that the result depends on."""
+        return inputs_digest(
+            {
+                "kind": "batch",
+                "schema": self.schema.fingerprint,
+                "model": self.model.model_dump(mode="json"),
+                "params": self.params.model_dump(
+                    mode="json", include={"seed", "head_weights", "train", "distillation"}
+                ),
+                "days": [seen.model_dump(mode="json") for seen in seen_days(self.partitions)],
+                "teachers": [teacher.model_dump(mode="json") for teacher in self.teacher_refs()],
+            }
+        )

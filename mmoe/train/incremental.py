@@ -1,0 +1,139 @@
+"""Incremental training: a trained network goes on with newer days. Distillation has no place here, nor a parameter:
+on a warm start it overfits."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmoe.config import Params
+from mmoe.data.aside import exclusive
+from mmoe.data.hashing import GroupShare
+from mmoe.data.stream import Batch, stream_batches
+from mmoe.errors import SchemaError, TrainingError
+from mmoe.lake.reader import Partition
+from mmoe.schema import Schema
+from mmoe.train.checkpoint import Trainable, load_trainable, save_trainable
+from mmoe.train.loop import Fit, Loop, cpu_threads
+from mmoe.train.objective import Objective
+from mmoe.train.optim import Optimizer
+from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, seen_days
+from mmoe.train.state import Stage, TrainState, model_digest
+
+
+def train_incremental(
+    *,
+    start: Path,
+    schema: Schema,
+    params: Params,
+    partitions: Sequence[Partition],
+    output: Path,
+    holdout: GroupShare | None = None,
+    threads: int = 0,
+    progress: ReportProgress | None = None,
+) -> TrainResult:
+    """Train the trainable folder `start` on the partitions, day after day, into the folder `output`.
+
+    `holdout` keeps rows of the newest day out of training. The folder appears whole or not at all; when it is already
+    there, made of the same inputs, it is returned at once.
+    Raises SchemaError for another schema than the start's, TrainingError for a day it has already learned.
+    """
+    trained = load_trainable(start)
+    run = IncrementalRun(
+        start=trained, digest=model_digest(start), params=params, partitions=in_order(partitions), holdout=holdout
+    )
+    refuse_other_schema(trained.state, schema)
+    refuse_known_days(trained.state, run.partitions)
+    with exclusive(output), cpu_threads(threads):
+        return finished(output, run.inputs()) or run.train(output, progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncrementalRun:
+    """Everything that an incremental training depends on."""
+
+    start: Trainable
+    digest: str
+    params: Params
+    partitions: tuple[Partition, ...]
+    holdout: GroupShare | None
+
+    def train(self, output: Path, progress: ReportProgress | None) -> TrainResult:
+        config, rates = self.params.train, self.params.train.optimizer
+        network, schema = self.start.network, self.start.state.data_schema
+        optimizer = Optimizer(
+            network,
+            dense_lr=self.params.incremental.dense_lr,
+            embedding_lr=self.params.incremental.embedding_lr,
+            weight_decay=rates.weight_decay,
+            clip_norm=rates.clip_norm,
+        )
+        optimizer.load_state(self.start.optimizer)
+        loop = Loop(
+            network=network,
+            optimizer=optimizer,
+            objective=Objective(heads=schema.heads, head_weights=self.params.head_weights),
+            precision=config.precision,
+            rows_planned=sum(partition.rows for partition in self.partitions),
+            batch_size=config.batch_size,
+            seed=self.params.seed,
+            progress=progress,
+        )
+        fit = loop.run(self.batches())
+        trained = Trainable(network=network, optimizer=optimizer.state(), state=self.state(fit))
+        return save_trainable(output, trained, fit)
+
+    def batches(self) -> Iterator[Batch]:
+        """Days stay in order: each is shuffled by itself."""
+        state = self.start.state
+        for partition in self.partitions:
+            yield from stream_batches(
+                [partition],
+                state.data_schema,
+                state.moments,
+                batch_size=self.params.train.batch_size,
+                shuffle_rows=self.params.train.shuffle_rows,
+                seed=self.params.seed,
+                groups=self.holdout if partition == self.partitions[-1] else None,
+            )
+
+    def state(self, fit: Fit) -> TrainState:
+        stage = Stage(
+            kind="incremental",
+            inputs=self.inputs(),
+            days=seen_days(self.partitions),
+            rows=fit.rows,
+            steps=fit.steps,
+            seed=self.params.seed,
+            precision=fit.precision,
+            start=self.digest,
+            holdout=self.holdout,
+            curve=fit.curve,
+        )
+        return self.start.state.model_copy(update={"stages": (*self.start.state.stages, stage)})
+
+    def inputs(self) -> str:
+        """Digest of everything that the result depends on."""
+        return inputs_digest(
+            {
+                "kind": "incremental",
+                "start": self.digest,
+                "params": self.params.model_dump(mode="json", include={"seed", "head_weights", "train", "incremental"}),
+                "days": [seen.model_dump(mode="json") for seen in seen_days(self.partitions)],
+                "holdout": self.holdout and self.holdout.model_dump(mode="json"),
+            }
+        )
+
+
+def refuse_other_schema(state: TrainState, schema: Schema) -> None:
+    if state.schema_fingerprint != schema.fingerprint:
+        raise SchemaError(
+            f"start: trained under schema {state.data_schema.name!r} ({state.schema_fingerprint[:12]}), not "
+            f"{schema.name!r} ({schema.fingerprint[:12]}); batch-train a model under the new schema first."
+        )
+
+
+def refuse_known_days(state: TrainState, partitions: Sequence[Partition]) -> None:
+    known = sorted({seen.day for seen in state.days} & {partition.day for partition in partitions})
+    if known:
+        days = ", ".join(map(str, known))
+        raise TrainingError(f"partitions: the model has already learned {days}; give only days it has not seen.")

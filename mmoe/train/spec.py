@@ -1,0 +1,88 @@
+"""What training takes and gives, apart from data: sizes from a schema, progress, the result."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmoe.config import ModelConfig
+from mmoe.errors import TrainingError
+from mmoe.lake.reader import Partition
+from mmoe.model.network import NetworkSpec
+from mmoe.schema import Schema
+from mmoe.train.state import SeenDay, TrainState, model_digest, read_state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands."""
+
+    rows: int
+    rows_planned: int
+    loss: float
+    """Total loss, mean over the rows since the last report."""
+    examples_per_second: float
+
+
+ReportProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """A finished training."""
+
+    folder: Path
+    digest: str
+    """model_digest of the folder."""
+    state: TrainState
+    reused: bool
+    """True when the folder was already there, made of the same inputs."""
+    seconds: float
+    examples_per_second: float
+    """Over this run's rows; 0 when reused."""
+
+
+def network_spec(schema: Schema, model: ModelConfig) -> NetworkSpec:
+    """The network that a schema and a model config describe."""
+    features = schema.features
+    return NetworkSpec(
+        categorical=tuple((f.buckets, f.dim or model.embedding_dim) for f in features.categorical.values()),
+        bags=tuple((f.buckets, f.dim or model.embedding_dim) for f in features.multivalued.values()),
+        numeric=len(features.numeric),
+        view_types=len(schema.view_type.names),
+        heads=schema.heads,
+        config=model,
+    )
+
+
+def in_order(partitions: Sequence[Partition]) -> tuple[Partition, ...]:
+    """By day. Raises TrainingError when there is none, or one day twice."""
+    ordered = tuple(sorted(partitions, key=lambda partition: partition.day))
+    days = [partition.day for partition in ordered]
+    if not any(partition.rows for partition in ordered):
+        raise TrainingError("partitions: no rows to train on; give at least one published day.")
+    repeated = [day for day in days if days.count(day) > 1]
+    if repeated:
+        raise TrainingError(f"partitions: {repeated[0]} is given twice; give each day once.")
+    return ordered
+
+
+def seen_days(partitions: Sequence[Partition]) -> tuple[SeenDay, ...]:
+    return tuple(SeenDay(day=partition.day, digest=partition.digest) for partition in partitions)
+
+
+def inputs_digest(content: object) -> str:
+    """Identity of a training's inputs; `content` is plain JSON data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def finished(output: Path, inputs: str) -> TrainResult | None:
+    """The training that `output` already holds, or None. Raises TrainingError if it was made of other inputs."""
+    if not output.exists():
+        return None
+    state = read_state(output)
+    if state.stages[-1].inputs != inputs:
+        raise TrainingError(f"{output}: holds a training of other inputs; give another folder or remove this one.")
+    digest = model_digest(output)
+    return TrainResult(folder=output, digest=digest, state=state, reused=True, seconds=0.0, examples_per_second=0.0)
