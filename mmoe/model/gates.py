@@ -21,6 +21,5 @@ class Gates(nn.Module):
         self.output = Linear(heads, hidden[-1] if hidden else width, experts)
 
     def forward(self, features_BD: Tensor) -> Tensor:
-        heads = self.output.weight.shape[0]
-        logits: Tensor = self.output(self.hidden(features_BD.expand(heads, -1, -1)))
+        logits: Tensor = self.output(self.hidden(features_BD))
         return logits.softmax(dim=-1)

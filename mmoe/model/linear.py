@@ -1,4 +1,4 @@
-# ruff: noqa: N803  (shapes in names)
+# ruff: noqa: N806  (shapes in names)
 """C linear layers of one shape as one batched matrix product.
 
 Shapes: C copies (experts, heads or gates), B batch rows, I inputs, O outputs.
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class Linear(nn.Module):
     """y_c = x_c W_c + b_c for every copy c, computed in the dtype of x.
 
-    (C, B, I) → (C, B, O). Parameters: C·(I·O + O), or C·I·O without bias; Xavier-uniform weights, zero bias.
+    (C, B, I) → (C, B, O), or (B, I) → (C, B, O) where all copies read the same x. Parameters: C·(I·O + O), or
+    C·I·O without bias; Xavier-uniform weights, zero bias.
     """
 
     def __init__(self, copies: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
@@ -20,11 +21,15 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(copies, 1, outputs)) if bias else None
         nn.init.uniform_(self.weight, -((6 / (inputs + outputs)) ** 0.5), (6 / (inputs + outputs)) ** 0.5)
 
-    def forward(self, x_CBI: Tensor) -> Tensor:
-        weight = self.weight.to(x_CBI.dtype)
-        if self.bias is None:
-            return torch.bmm(x_CBI, weight)
-        return torch.baddbmm(self.bias.to(x_CBI.dtype), x_CBI, weight)
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.to(x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        if x.ndim == 2:
+            copies, _, outputs = weight.shape
+            flat = weight.transpose(0, 1).flatten(1)
+            y_BF = x @ flat if bias is None else torch.addmm(bias.flatten(), x, flat)
+            return y_BF.view(-1, copies, outputs).transpose(0, 1)
+        return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
 
 
 class LayerNorm(nn.Module):

@@ -1,0 +1,168 @@
+import pytest
+import torch
+from torch import Tensor
+
+from mmoe.train.losses import (
+    DISTILLATION,
+    logit_mse,
+    masked_bce,
+    pairwise_logistic,
+    pairwise_squared,
+    pointwise_bce,
+    shifted_pairs,
+)
+
+NAN = float("nan")
+
+
+def all_pairs(student: Tensor, teacher: Tensor, groups: Tensor, loss_of_differences) -> Tensor:
+    """The slow B×B reference: the mean, over rows with a partner, of the mean over the row's partners."""
+    per_row = []
+    for i in range(len(student)):
+        partners = [j for j in range(len(student)) if j != i and groups[j] == groups[i] and not teacher[j].isnan()]
+        if partners and not teacher[i].isnan():
+            losses = [loss_of_differences(student[i] - student[j], teacher[i] - teacher[j]) for j in partners]
+            per_row.append(torch.stack(losses).mean())
+    return torch.stack(per_row).mean()
+
+
+def soft_ranknet(temperature: float):
+    def loss(student: Tensor, teacher: Tensor) -> Tensor:
+        p, q = (student / temperature).sigmoid(), (teacher / temperature).sigmoid()
+        return -(temperature**2) * (q * p.log() + (1 - q) * (1 - p).log())
+
+    return loss
+
+
+def batch(sizes: list[int], seed: int = 3) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    groups = groups[torch.randperm(len(groups), generator=generator)]
+    student, teacher = torch.randn(2, len(groups), generator=generator, dtype=torch.float64)
+    return student.requires_grad_(), teacher, groups
+
+
+def assert_equal_with_gradients(fast: Tensor, slow: Tensor, student: Tensor) -> None:
+    torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, student)[0] for loss in (fast, slow)))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_pairwise_logistic_in_odd_groups_up_to_17_is_exactly_all_pairs(temperature: float) -> None:
+    student, teacher, groups = batch([17, 3, 1, 17])
+    fast = pairwise_logistic(student, teacher, groups, temperature)
+    assert_equal_with_gradients(fast, all_pairs(student, teacher, groups, soft_ranknet(temperature)), student)
+
+
+def test_pairwise_logistic_in_large_groups_is_close_to_all_pairs() -> None:
+    student, teacher, groups = batch([60, 41])
+    fast = pairwise_logistic(student, teacher, groups, 1.0)
+    slow = all_pairs(student, teacher, groups, soft_ranknet(1.0))
+    torch.testing.assert_close(fast, slow, rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("sizes", [[17, 3, 1, 17], [40, 2, 7], [1, 1, 5]])
+def test_pairwise_squared_is_exactly_all_pairs_in_groups_of_any_size(sizes: list[int]) -> None:
+    student, teacher, groups = batch(sizes)
+    fast = pairwise_squared(student, teacher, groups, 1.0)
+    assert_equal_with_gradients(fast, all_pairs(student, teacher, groups, lambda s, t: (s - t) ** 2), student)
+
+
+def test_pairs_are_formed_inside_a_group_only_and_never_with_oneself() -> None:
+    _, _, groups = batch([100, 1, 2, 33, 64])
+    row, partner = shifted_pairs(groups)
+    assert torch.equal(groups[row], groups[partner])
+    assert not (row == partner).any()
+    counts = torch.bincount(row, minlength=200)
+    assert set(counts[groups != 1].tolist()) == {8}
+    assert counts[groups == 1].item() == 0
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+def test_rows_on_which_the_teacher_is_silent_do_not_count(name: str) -> None:
+    student, teacher, groups = batch([17, 20])
+    silenced = teacher.clone()
+    silenced[::3] = NAN
+    known = ~silenced.isnan()
+    loss = DISTILLATION[name](student, silenced, groups, 1.5)
+    torch.testing.assert_close(loss, DISTILLATION[name](student[known], teacher[known], groups[known], 1.5))
+    gradient = torch.autograd.grad(loss, student)[0]
+    assert (gradient[::3] == 0).all()
+    assert (gradient[known] != 0).all()
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+def test_the_student_gets_a_gradient_towards_the_teacher(name: str) -> None:
+    """EasyRec's pairwise hinge option leaves the student without one."""
+    student, teacher, groups = batch([30, 31])
+    loss = DISTILLATION[name](student, teacher, groups, 1.0)
+    gradient = torch.autograd.grad(loss, student)[0]
+    assert (gradient != 0).all()
+    with torch.no_grad():
+        closer = DISTILLATION[name](student - 0.5 * gradient / gradient.norm(), teacher, groups, 1.0)
+    assert closer < loss
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+def test_a_student_that_equals_its_teacher_gets_no_gradient(name: str) -> None:
+    _, teacher, groups = batch([30, 31])
+    student = teacher.clone().requires_grad_()
+    gradient = torch.autograd.grad(DISTILLATION[name](student, teacher, groups, 2.0), student)[0]
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("name", ["pairwise_logistic", "pairwise_squared"])
+def test_pairwise_losses_ignore_a_shift_of_the_teacher_in_a_view_type(name: str) -> None:
+    student, teacher, groups = batch([30, 31])
+    shifted = teacher + torch.tensor([5.0, -2.0])[groups]
+    torch.testing.assert_close(
+        DISTILLATION[name](student, shifted, groups, 1.0), DISTILLATION[name](student, teacher, groups, 1.0)
+    )
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+@pytest.mark.parametrize("teacher", [[], [0.3], [NAN], [NAN, NAN, NAN]])
+def test_a_batch_without_pairs_or_teacher_gives_a_finite_loss_and_gradient(name: str, teacher: list[float]) -> None:
+    student = torch.zeros(len(teacher), requires_grad=True)
+    groups = torch.zeros(len(teacher), dtype=torch.int64)
+    loss = DISTILLATION[name](student, torch.tensor(teacher), groups, 1.0)
+    loss.backward()
+    assert loss.shape == ()
+    assert loss.isfinite()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+
+
+def test_pointwise_losses_follow_their_formulas() -> None:
+    student, teacher, groups = batch([20])
+    p, q = (student / 2).sigmoid(), (teacher / 2).sigmoid()
+    expected = -4 * (q * p.log() + (1 - q) * (1 - p).log()).mean()
+    torch.testing.assert_close(pointwise_bce(student, teacher, groups, 2.0), expected)
+    torch.testing.assert_close(logit_mse(student, teacher, groups, 2.0), ((student - teacher) ** 2).mean())
+
+
+def test_a_null_label_is_masked_and_not_taken_for_0() -> None:
+    logits = torch.tensor([0.5, -1.0, 2.0, 0.1], dtype=torch.float64, requires_grad=True)
+    loss = masked_bce(logits, torch.tensor([1.0, NAN, 0.0, NAN], dtype=torch.float64))
+    p = logits.sigmoid()
+    torch.testing.assert_close(loss, -(p[0].log() + (1 - p[2]).log()) / 2)
+    loss.backward()
+    assert logits.grad is not None
+    assert (logits.grad != 0).tolist() == [True, False, True, False]
+
+
+def test_a_batch_of_null_labels_gives_no_loss_and_no_gradient() -> None:
+    logits = torch.randn(4, requires_grad=True)
+    loss = masked_bce(logits, torch.full((4,), NAN))
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros(4))
+
+
+def test_extreme_logits_give_finite_losses() -> None:
+    student = torch.tensor([1e4, -1e4, 50.0], requires_grad=True)
+    teacher, groups = torch.tensor([-1e4, 1e4, 0.0]), torch.zeros(3, dtype=torch.int64)
+    for name, loss in DISTILLATION.items():
+        value = loss(student, teacher, groups, 1.0)
+        assert value.isfinite(), name
+        assert torch.autograd.grad(value, student)[0].isfinite().all(), name
