@@ -28,7 +28,8 @@ def summarize(loop: Loop, log: Log, settings: Settings, journal: Journal, narrat
     champion = registry.alias("champion")
     if champion is None:
         raise AirflowError("MLflow has no champion after the loop")
-    report_path = settings.reports / str(loop.admin.xcom("batch_training", BATCH_RUN, "report")["report"]) / "report.html"
+    report_id = str(loop.admin.xcom("batch_training", BATCH_RUN, "report")["report"])
+    report_path = settings.reports / report_id / "report.html"
     report = json.loads(report_path.with_suffix(".json").read_text())
     runs = [describe(run, store, settings) for dag_id in sorted(DAGS) for run in loop.admin.runs(dag_id)]
     summary = {
@@ -54,6 +55,7 @@ def summarize(loop: Loop, log: Log, settings: Settings, journal: Journal, narrat
 
 def lifts(gate: dict[str, Any]) -> dict[str, Any]:
     """The gate's lifts as overall, by head, and by head and view type."""
+
     def cell(lift: dict[str, Any]) -> dict[str, Any]:
         return {name: lift[name] for name in ("lift", "low", "high", "rows")}
 
@@ -109,7 +111,7 @@ def seconds_between(start: str | None, end: str | None) -> float | None:
 def refuse_unexpected(runs: list[dict[str, Any]]) -> None:
     wrong = [run for run in runs if run["state"] != run["expected"]]
     if wrong:
-        details = "; ".join(f"{run['dag_id']} {run['run_id']} is {run['state']}, not {run['expected']}" for run in wrong)
+        details = "; ".join(f"{run['run_id']} is {run['state']}, not {run['expected']}" for run in wrong)
         raise AirflowError(f"{len(wrong)} runs did not end as they should: {details}")
 
 

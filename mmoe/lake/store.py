@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,12 @@ class Store(Protocol):
     """What the lake needs from storage. Every write is atomic: readers see the old bytes or the new ones."""
 
     def put_file(self, source: Path, key: str) -> None: ...
+
+    def writer(self, key: str) -> AbstractContextManager[tuple[Path, Callable[[], None]]]:
+        """A local path to write at, and a call that makes what lies there the object. Without the call, nothing stays.
+
+        The path lies among the store's own staged files, so what a crash leaves there expires with the key's day.
+        """
 
     def read_bytes(self, key: str) -> bytes | None:
         """The object's bytes; None when there is no such object."""
@@ -59,6 +65,16 @@ class LocalStore:
             shutil.copyfile(source, aside)
             _flush_to_disk(aside)
             aside.replace(self._target(key))
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[tuple[Path, Callable[[], None]]]:
+        with self._aside(key) as aside:
+
+            def commit() -> None:
+                _flush_to_disk(aside)
+                aside.replace(self._target(key))
+
+            yield aside, commit
 
     def read_bytes(self, key: str) -> bytes | None:
         try:

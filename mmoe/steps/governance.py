@@ -33,7 +33,7 @@ def retention_apply_step(context: Context, as_of: date, *, confirmed: bool, dry_
 
 
 def retention_audit_step(context: Context, as_of: date | None) -> dict[str, Any]:
-    """Prove the lake clean. Raises CorruptionError naming each problem; LakeError if the horizon lags behind `as_of`."""
+    """Prove the lake clean. Raises CorruptionError naming each problem, LakeError if days are overdue on `as_of`."""
     report = retention.audit(context.store, context.settings.landing_path)
     if not report.ok:
         readable = [f"{item.kind} of {item.day} is still readable" for item in report.readable]

@@ -1,0 +1,218 @@
+"""Steps that train: teacher scores, batch, incremental; each leaves an MLflow run."""
+
+import time
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mmoe.data.hashing import GroupShare
+from mmoe.data.teachers import Teacher
+from mmoe.errors import TrainingError
+from mmoe.registry import Registry, UsedDay
+from mmoe.serve.scorer import Scorer
+from mmoe.steps.context import Context
+from mmoe.steps.models import (
+    BUNDLE,
+    TRAINABLE,
+    assemble_model,
+    batch_folder,
+    candidate_folder,
+    keep_scores,
+    open_day,
+    version_folder,
+)
+from mmoe.steps.plan import DayRef, Plan, load_plan
+from mmoe.train.batch import train_batch
+from mmoe.train.incremental import train_incremental
+from mmoe.train.spec import Progress, TrainResult
+from mmoe.train.state import TrainState, model_digest
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def score_teacher_step(context: Context, plan_id: str) -> dict[str, Any]:
+    """The baseline's score sets on the distilled days: made once per day and model, reused by every experiment."""
+    plan = load_plan(context.settings, plan_id)
+    if not plan.distilled:
+        return {"plan": plan_id, "score_sets": 0, "teacher": None}
+    paths = teacher_scores(context, plan)
+    return {"plan": plan_id, "score_sets": len(paths), "teacher": plan.baseline.version if plan.baseline else None}
+
+
+def train_batch_step(context: Context, plan_id: str) -> dict[str, Any]:
+    """Train the plan's days, with distillation where it says so, and log the run."""
+    plan = load_plan(context.settings, plan_id)
+    distillation = plan.params.distillation.model_copy(update={"enabled": plan.distilled})
+    result = train_batch(
+        schema=context.schema,
+        model=plan.model,
+        params=plan.params.model_copy(update={"distillation": distillation}),
+        partitions=[open_day(context, ref) for ref in plan.train_days],
+        teacher_scores=teachers(context, plan),
+        output=batch_folder(context, plan),
+        threads=context.settings.threads,
+        progress=speaker(),
+    )
+    if plan.catch_up_days:
+        run_id = log_run(context, plan, result, stage="batch", folder=result.folder, days=plan.train_days)
+        return trained(plan, result) | {"run_id": run_id}
+    return trained(plan, result) | register(context, plan, result)
+
+
+def train_incremental_step(context: Context, plan_id: str) -> dict[str, Any]:
+    """Learn the plan's catch-up days in order, log the run, register the version."""
+    plan = load_plan(context.settings, plan_id)
+    if not plan.catch_up_days:
+        return {"plan": plan_id, "skip": False, "reused": True, "digest": model_digest(candidate_folder(context, plan))}
+    result = train_incremental(
+        start=start_folder(context, plan),
+        schema=context.schema,
+        params=plan.params,
+        partitions=[open_day(context, ref) for ref in plan.catch_up_days],
+        output=candidate_folder(context, plan),
+        holdout=left_out(plan, keep=False),
+        threads=context.settings.threads,
+        progress=speaker(),
+    )
+    return trained(plan, result) | register(context, plan, result)
+
+
+def start_folder(context: Context, plan: Plan) -> Path:
+    """What incremental training continues: this plan's batch stage, or the champion."""
+    if plan.train_days:
+        return batch_folder(context, plan)
+    if plan.champion is None:
+        raise TrainingError(f"plan={plan.digest}: has neither training days nor a champion to start from.")
+    return version_folder(context, plan.champion) / TRAINABLE
+
+
+def left_out(plan: Plan, *, keep: bool) -> GroupShare | None:
+    """The groups of the newest day that a daily update does not train on (keep=True: only they)."""
+    if plan.holdout_share is None:
+        return None
+    return GroupShare(salt=str(plan.holdout_days[-1].day), share=plan.holdout_share, keep=keep)
+
+
+def teachers(context: Context, plan: Plan) -> list[Teacher]:
+    if not plan.distilled or plan.baseline is None:
+        return []
+    return [Teacher(digest=plan.baseline.digest, scores=teacher_scores(context, plan))]
+
+
+def teacher_scores(context: Context, plan: Plan) -> dict[date, Path]:
+    if plan.baseline is None:
+        raise TrainingError(f"plan={plan.digest}: distillation needs a baseline to teach, but the plan has none.")
+    scorer = Scorer.load(version_folder(context, plan.baseline) / BUNDLE, threads=context.settings.threads)
+    return {ref.day: score_day(context, scorer, ref) for ref in plan.train_days}
+
+
+def score_day(context: Context, scorer: Scorer, ref: DayRef, *, groups: GroupShare | None = None) -> Path:
+    """The scorer's score set of a day. The name holds the partition's digest: a day published anew is scored anew."""
+    name = f"{scorer.digest}-{ref.digest[:12]}" + (f"-{groups.share:g}" if groups else "")
+
+    def write(path: Path) -> None:
+        scorer.score_partition(open_day(context, ref), path, groups=groups)
+        typer.echo(f"scored {ref.day}")
+
+    return keep_scores(context, ref.day, name, write)
+
+
+def register(context: Context, plan: Plan, result: TrainResult) -> dict[str, Any]:
+    """Log the finished model and register it as a version."""
+    folder = assemble_model(context, plan)
+    days = (*plan.train_days, *plan.catch_up_days)
+    run_id = log_run(context, plan, result, stage=plan.kind, folder=folder, days=days)
+    registry = Registry(context.settings)
+    parent = plan.champion.version if plan.kind == "incremental" and plan.champion else None
+    version = registry.register(
+        run_id,
+        digest=result.digest,
+        line=registry.version(parent).line if parent else plan.digest,
+        stage=plan.kind,
+        trained_through=plan.trained_through,
+        days=[ref.day for ref in days],
+        parent=parent,
+        baseline=plan.baseline.version if plan.baseline else None,
+        teacher=plan.baseline.digest if plan.distilled and plan.baseline else None,
+    )
+    if plan.kind != "bootstrap":
+        registry.set_challenger(version.version)
+    return {"run_id": run_id, "version": version.version}
+
+
+def log_run(
+    context: Context, plan: Plan, result: TrainResult, *, stage: str, folder: Path, days: Iterable[DayRef]
+) -> str:
+    teacher = plan.baseline if plan.distilled and stage != "incremental" else None
+    distilled = {ref.day for ref in plan.train_days} if teacher else set()
+    return Registry(context.settings).log_training(
+        key=result.digest,
+        name=f"{plan.kind} through {result.state.trained_through}"
+        + (" (before catch-up)" if folder == result.folder else ""),
+        params=plan.model_dump(mode="json"),
+        metrics={
+            "examples_per_second": result.examples_per_second,
+            "rows": float(result.state.rows),
+            "steps": float(result.state.steps),
+            "seconds": result.seconds,
+        },
+        curves=curves(result.state),
+        tags={
+            "plan": plan.digest,
+            "stage": stage,
+            "model_digest": result.digest,
+            "schema_fingerprint": plan.schema_fingerprint,
+            **({"teacher_version": teacher.version, "teacher_digest": teacher.digest} if teacher else {}),
+        },
+        folder=folder,
+        days=[
+            UsedDay(day=ref.day, digest=ref.digest, use="distillation" if ref.day in distilled else "training")
+            for ref in days
+        ],
+    )
+
+
+def curves(state: TrainState) -> dict[str, list[tuple[int, float]]]:
+    """Loss curves over all stages, by rows learned."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    before = 0
+    for stage in state.stages:
+        for point in stage.curve:
+            for head, loss in point.task.items():
+                found.setdefault(f"loss/{head}", []).append((before + point.rows, loss))
+            if point.distillation is not None:
+                found.setdefault("loss/distillation", []).append((before + point.rows, point.distillation))
+        before += stage.rows
+    return found
+
+
+def trained(plan: Plan, result: TrainResult) -> dict[str, Any]:
+    return {
+        "plan": plan.digest,
+        "digest": result.digest,
+        "rows": result.state.stages[-1].rows,
+        "examples_per_second": round(result.examples_per_second),
+        "seconds": round(result.seconds, 1),
+        "reused": result.reused,
+    }
+
+
+def speaker() -> Any:
+    """Progress as a line every few seconds: on a terminal and in Airflow's log alike."""
+    last = time.monotonic()
+
+    def speak(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last < SECONDS_BETWEEN_LINES:
+            return
+        last = time.monotonic()
+        left = (progress.rows_planned - progress.rows) / max(1.0, progress.examples_per_second)
+        typer.echo(
+            f"{progress.rows:,} of {progress.rows_planned:,} rows, {progress.examples_per_second:,.0f} rows/s, "
+            f"loss {progress.loss:.4f}, {left:.0f} s left"
+        )
+
+    return speak
