@@ -54,7 +54,9 @@ def read_file(path: Path, columns: Collection[str] | None) -> pa.Table:
 
 def _read_parquet(path: Path, columns: Collection[str] | None) -> pa.Table:
     with pq.ParquetFile(path) as file:
-        return file.read(columns=_wanted(file.schema_arrow.names, columns))
+        table = file.read(columns=_wanted(file.schema_arrow.names, columns))
+    table.validate(full=True)  # text that is no UTF-8 would fail later, outside this function
+    return table
 
 
 def _read_csv(path: Path, columns: Collection[str] | None, delimiter: str, gzipped: bool) -> pa.Table:
@@ -79,7 +81,11 @@ def _read_json(path: Path, columns: Collection[str] | None, gzipped: bool) -> pa
 
 
 def _wanted(present: list[str], columns: Collection[str] | None) -> list[str]:
-    return [name for name in present if columns is None or name in columns]
+    wanted = [name for name in present if columns is None or name in columns]
+    repeated = sorted({name for name in wanted if wanted.count(name) > 1})
+    if repeated:
+        raise UnreadableFileError(f"columns that occur more than once: {', '.join(repeated)}")
+    return wanted
 
 
 def _open(path: Path, gzipped: bool) -> Any:

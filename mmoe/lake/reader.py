@@ -51,12 +51,13 @@ def open_partition(store: Store, day: date, schema: Schema) -> Partition:
             f"day={day}: published under schema {manifest.schema_name!r} ({manifest.schema_fingerprint[:12]}), not "
             f"{schema.name!r} ({schema.fingerprint[:12]}); ingest the day again under this schema."
         )
-    return Partition(
-        day=day,
-        digest=manifest.digest,
-        files=tuple(_verified(store, day, file.name, file.sha256) for file in manifest.files),
-        rows=manifest.rows,
-    )
+    try:
+        files = tuple(_verified(store, day, file.name, file.sha256) for file in manifest.files)
+    except CorruptionError:
+        if read_manifest(store, day) == manifest:
+            raise
+        return open_partition(store, day, schema)  # the day was published anew in between
+    return Partition(day=day, digest=manifest.digest, files=files, rows=manifest.rows)
 
 
 def trailing_manifests(store: Store, day: date, limit: int = 14) -> list[Manifest]:

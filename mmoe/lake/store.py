@@ -110,7 +110,7 @@ class LocalStore:
         for key in keys:
             path = self._path(key)
             path.unlink(missing_ok=True)
-            remove_empty_folders(path.parent, self.root)
+            remove_empty_folders(path.parent, self.root / Path(key).parts[0])
 
     def local_path(self, key: str) -> Path:
         path = self._path(key)
@@ -138,13 +138,12 @@ class LocalStore:
 
     @contextmanager
     def _aside(self, key: str) -> Iterator[Path]:
-        """A place beside the target whose name keeps the key's day, so that retention finds what a crash leaves."""
-        aside = self._target(f"{STAGING}/{key}.{uuid4().hex}.tmp")
+        """A file name that keeps the key's day, so that retention finds what a crash leaves."""
+        aside = self._target(f"{STAGING}/{key.replace('/', '~')}.{uuid4().hex}.tmp")
         try:
             yield aside
         finally:
             aside.unlink(missing_ok=True)
-            remove_empty_folders(aside.parent, self.root)
 
 
 def open_store(url: str) -> Store:
@@ -156,7 +155,7 @@ def open_store(url: str) -> Store:
 
 
 def remove_empty_folders(folder: Path, root: Path) -> None:
-    """Remove `folder` and its parents below `root`, as far as they are empty."""
+    """Remove `folder` and its parents below `root`, as far as they are empty. `root` stays."""
     while folder != root and root in folder.parents:
         try:
             folder.rmdir()

@@ -87,6 +87,7 @@ def test_text_formats_stage_the_same_rows_as_parquet(store, landing, form):
         ("part-1.csv.gz", gzip.compress(b"event_id\nx\n")[:12], "not readable as CSV in gzip"),
         ("part-1.jsonl", b'{"event_id": "secret"', "not readable as JSONL"),
         ("part-1.csv", b"event_id,a\nsecret\nx,y,z\n", "not readable as CSV"),
+        ("part-1.csv", b"event_id,click,click\nsecret,1,1\n", "columns that occur more than once: click"),
         ("part-1.csv", b"event_id,click\nsecret,1\n", "another schema: columns missing: event_time, view_type"),
         ("part-1.xlsx", b"secret", "unknown kind of file"),
     ],
@@ -99,6 +100,13 @@ def test_an_unusable_file_is_a_problem_that_names_it_and_quotes_nothing(store, l
     assert reason in staged.problems[0].what
     assert "secret" not in str(staged.problems[0])
     assert staged.rows == 200
+
+
+def test_text_that_is_no_utf8_is_a_problem(store, landing):
+    raw = raw_rows(rows=1)
+    binary = pa.array([b"\xff\xfe"]).view(pa.string())
+    deliver(landing, replaced(raw, "device", binary))
+    assert "damaged" in stage_day(store, landing, SCHEMA, DAY).problems[0].what
 
 
 @pytest.mark.parametrize("keep", [4, 100, 0.5, 0.99])

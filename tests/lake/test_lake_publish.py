@@ -148,6 +148,24 @@ def test_changed_bytes_are_found_before_they_are_read(store, landing):
     assert "secret" not in str(caught.value)
 
 
+def test_a_reader_that_meets_a_publication_reads_the_new_rows(store, landing):
+    old = stage(store, landing)
+    first = publish(store, old, passed(old), SCHEMA)
+
+    class PublishedMeanwhile:
+        def __getattr__(self, name):
+            return getattr(store, name)
+
+        def list(self, prefix):
+            if prefix.endswith(first.files[0].name):
+                new = stage(store, landing, seed=1)
+                self.manifest = publish(store, new, passed(new), SCHEMA)
+            return store.list(prefix)
+
+    meanwhile = PublishedMeanwhile()
+    assert open_partition(meanwhile, DAY, SCHEMA).digest == meanwhile.manifest.digest != first.digest
+
+
 def test_another_schema_and_an_absent_day_are_refused_with_the_fix(store, landing):
     staged = stage(store, landing)
     publish(store, staged, passed(staged), SCHEMA)

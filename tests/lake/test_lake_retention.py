@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import date, timedelta
 
 import pytest
@@ -136,9 +138,14 @@ def test_a_file_that_arrives_behind_the_horizon_is_found_and_removed(lake, landi
 
 
 def test_what_a_killed_write_left_behind_expires_with_its_day(lake, landing):
-    aside = lake.root / "_staging" / f"engagement/dt={DAYS[0]}/part-0-ab.parquet.123.tmp"
-    aside.parent.mkdir(parents=True)
-    aside.write_bytes(b"half a partition")
+    killed = f"""
+import os, pathlib, shutil
+from mmoe.lake.store import open_store
+shutil.copyfile = lambda source, target: (pathlib.Path(target).write_bytes(b"half"), os.kill(os.getpid(), 9))
+open_store({str(lake.root)!r}).put_file(pathlib.Path("any"), "engagement/dt={DAYS[0]}/part-0-ab.parquet")
+"""
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
+    (aside,) = (lake.root / "_staging").glob("*.tmp")
     expire(lake, landing)
     assert not aside.exists()
 

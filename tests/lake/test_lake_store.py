@@ -33,7 +33,7 @@ def test_list_takes_any_key_prefix_and_sorts(store):
 def test_delete_removes_folders_that_become_empty_and_forgives_absence(store):
     store.write_bytes("x/dt=1/a", b"")
     store.delete(["x/dt=1/a", "x/dt=1/never"])
-    assert list(store.root.iterdir()) == []
+    assert not (store.root / "x" / "dt=1").exists()
 
 
 def test_a_key_cannot_lead_out_of_the_lake(store):
