@@ -21,7 +21,7 @@ class Coerced(NamedTuple):
 
 
 def to_int64(values: pa.Array) -> Coerced:
-    """Integers, booleans, whole floats (NaN is missing) and integer text. Never through a float."""
+    """Integers, booleans, whole floats (NaN is missing) and text of these. Never through a float."""
     kind = values.type
     if pa.types.is_uint64(kind):
         return _cast_where(values, pc.less_equal(values, pa.scalar(int(INT64_MAX), kind)), pa.int64())
@@ -151,6 +151,8 @@ def _nan_to_null(values: pa.Array) -> pa.Array:
 
 def _text_to_int64(text: pa.Array) -> Coerced:
     digits = pc.replace_substring_regex(text, r"\.0+$", "")
+    for word, digit in (("true", "1"), ("false", "0")):
+        digits = pc.replace_substring_regex(digits, f"^(?i:{word})$", digit)
     length = pc.utf8_length(pc.utf8_ltrim(digits, "-"))
     in_range = pc.or_(pc.less(length, 19), pc.less_equal(pc.utf8_ltrim(digits, "-"), INT64_MAX))
     return _cast_where(digits, pc.and_(pc.match_substring_regex(digits, r"^-?\d{1,19}$"), in_range), pa.int64())

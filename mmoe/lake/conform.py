@@ -116,7 +116,7 @@ def _misfit(schema: Schema, name: str, kind: pa.DataType) -> str:
     if name == EVENT_TIME:
         return f"values that are no time (event_time.unit: {schema.event_time.unit})"
     if name in schema.features.numeric:
-        return "values that are no finite number (if NaN stands for missing, set nan_is_missing: true)"
+        return "values that are no finite number (NaN for missing? set nan_is_missing)"
     if name in schema.labels:
         return "values that are no whole number"
     if pa.types.is_list(kind):

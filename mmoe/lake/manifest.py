@@ -12,6 +12,8 @@ from mmoe.errors import CorruptionError
 from mmoe.parsing import Frozen
 
 Severity = Literal["critical", "warning", "info"]
+INGEST = "ingest"
+"""Stands for an expectation where ingest itself found the problem."""
 Content = TypeVar("Content", bound=Frozen)
 
 
@@ -63,6 +65,8 @@ class Failure(Frozen):
     detail: str
 
     def __str__(self) -> str:
+        if self.expectation == INGEST:
+            return self.detail
         return ": ".join(part for part in (self.column, self.expectation, self.detail) if part)
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmoe.errors import PartitionMissingError, SchemaError
-from mmoe.lake.manifest import Failure, Manifest, Severity, Validation
+from mmoe.lake.manifest import INGEST, Failure, Manifest, Severity, Validation
 from mmoe.lake.staging import Staged
 from mmoe.quality.bounds import bounds
 from mmoe.quality.suite import SUITES, load_suite
@@ -29,7 +29,7 @@ def validate(staged: Staged, schema: Schema, trailing: list[Manifest], *, suites
     if not staged.path.is_file():
         raise PartitionMissingError(f"day={staged.day}: the staged rows are gone; run ingest for the day again.")
     problems = tuple(
-        Failure(expectation="ingest", column=problem.column, severity="critical", detail=str(problem))
+        Failure(expectation=INGEST, column=problem.column, severity="critical", detail=str(problem))
         for problem in staged.problems
     )
     suite = load_suite(schema, suites)

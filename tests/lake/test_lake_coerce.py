@@ -99,6 +99,7 @@ def test_an_unparsable_time_is_counted(source, unit, broken):
 def test_labels_keep_what_is_a_small_whole_number_for_validation_to_judge():
     assert listed(to_label(pa.array([0, 1, 7, None, 300, -129]))) == ([0, 1, 7, None, None, None], 2)
     assert listed(to_label(pa.array([True, False]))) == ([1, 0], 0)
+    assert listed(to_label(pa.array(["True", "false", "1", "0.0", "truely"]))) == ([1, 0, 1, 0, None], 1)
     assert listed(to_label(pa.array([0.0, 1.0, 0.5, float("nan")]))) == ([0, 1, None, None], 1)
 
 

@@ -53,9 +53,9 @@ def test_a_clean_day_passes(store, landing):
         ("view_type", "secret", "view_type: column_values_to_be_in_set: 1 of 200 rows"),
         ("view_type", None, "view_type: column_values_to_not_be_null: 1 of 200 rows"),
         ("event_id", None, "event_id: column_values_to_not_be_null: 1 of 200 rows"),
-        ("price", float("inf"), "price: ingest: part-0.parquet: price: values that are no finite number"),
-        ("price", float("nan"), "price: ingest: part-0.parquet: price: values that are no finite number"),
-        ("click", 1000, "click: ingest: part-0.parquet: click: values that are no whole number"),
+        ("price", float("inf"), "part-0.parquet: price: values that are no finite number"),
+        ("price", float("nan"), "part-0.parquet: price: values that are no finite number"),
+        ("click", 1000, "part-0.parquet: click: values that are no whole number"),
         ("event_time", None, "event_time: column_values_to_not_be_null: 1 of 200 rows"),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_problem_of_ingest_fails_the_day_whatever_the_rows(store, landing):
     deliver(landing, raw_rows())
     (landing / f"dt={DAY}" / "part-1.parquet").write_bytes(b"")
     validation = validate(stage_day(store, landing, SCHEMA, DAY), SCHEMA, [])
-    assert [str(failure) for failure in validation.failures] == ["ingest: part-1.parquet: the file is empty (0 bytes)"]
+    assert [str(failure) for failure in validation.failures] == ["part-1.parquet: the file is empty (0 bytes)"]
 
 
 def test_a_day_without_rows_fails_although_nothing_in_it_is_wrong(store, landing):
