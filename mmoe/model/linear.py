@@ -1,4 +1,4 @@
-# ruff: noqa: N806  (shapes in names)
+# ruff: noqa: N803  (shapes in names)
 """C linear layers of one shape as one batched matrix product.
 
 Shapes: C copies (experts, heads or gates), B batch rows, I inputs, O outputs.
@@ -27,8 +27,8 @@ class Linear(nn.Module):
         if x.ndim == 2:
             copies, _, outputs = weight.shape
             flat = weight.transpose(0, 1).flatten(1)
-            y_BF = x @ flat if bias is None else torch.addmm(bias.flatten(), x, flat)
-            return y_BF.view(-1, copies, outputs).transpose(0, 1)
+            joined = x @ flat if bias is None else torch.addmm(bias.flatten(), x, flat)
+            return joined.view(-1, copies, outputs).transpose(0, 1)
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
 
 

@@ -20,7 +20,7 @@ class RowwiseAdagrad:
     def __init__(self, parameters: Mapping[str, nn.Parameter], *, lr: float) -> None:
         self.parameters = dict(parameters)
         self.lr = lr
-        self.sums = {name: torch.zeros(len(p), device=p.device) for name, p in self.parameters.items()}
+        self.sums = {name: p.detach().new_zeros(len(p)) for name, p in self.parameters.items()}
 
     @torch.no_grad()
     def step(self) -> None:

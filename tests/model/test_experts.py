@@ -1,0 +1,199 @@
+"""Every expert against a slow reference that follows its paper's equation row by row, in numpy."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmoe.config import ExpertConfig
+from mmoe.model.experts import Experts, build_expert
+
+WIDTH, HIDDEN = 10, (12, 6)
+CONFIGS = {
+    "dcnv2": ExpertConfig(kind="dcnv2", layers=3, hidden=HIDDEN),
+    "dcnv2 of rank 2": ExpertConfig(kind="dcnv2", layers=2, rank=2, hidden=HIDDEN),
+    "masknet": ExpertConfig(kind="masknet", layers=2, hidden=HIDDEN),
+    "masknet without a deep part": ExpertConfig(kind="masknet", layers=3, hidden=(6,)),
+    "finalmlp": ExpertConfig(kind="finalmlp", hidden=HIDDEN),
+    "mlp": ExpertConfig(kind="mlp", hidden=HIDDEN),
+}
+
+Weights = dict[str, np.ndarray]
+
+
+def expert(config: ExpertConfig, copies: int = 2) -> nn.Module:
+    """In float64, with every parameter random, so that no bias or gain hides behind its initial value."""
+    torch.manual_seed(5)
+    module = build_expert(config, copies, WIDTH, dropout=0.0).double()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return module
+
+
+def weights_of(module: nn.Module, copy: int) -> Weights:
+    """One copy's arrays by name, each (inputs, outputs)."""
+    copies = next(module.parameters()).shape[0]
+    return {
+        name: value.detach().numpy().reshape(copies, -1, value.shape[-1])[copy]
+        for name, value in module.named_parameters()
+    }
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def affine(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
+    """W x + b for one row x; our weights are stored (inputs, outputs)."""
+    weight = w[f"{name}.weight"]
+    y = np.array([sum(x[i] * weight[i, o] for i in range(len(x))) for o in range(weight.shape[1])])
+    return y + w[f"{name}.bias"].reshape(-1) if f"{name}.bias" in w else y
+
+
+def dense(w: Weights, name: str, x: np.ndarray, layers: int) -> np.ndarray:
+    for layer in range(layers):
+        x = relu(affine(w, f"{name}layers.{layer}", x))
+    return x
+
+
+def norm(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
+    normed = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+    return normed * w[f"{name}.gain"].reshape(-1) + w[f"{name}.bias"].reshape(-1)
+
+
+def dcnv2(w: Weights, config: ExpertConfig, x0: np.ndarray) -> np.ndarray:
+    x = x0
+    for layer in range(config.layers):
+        down = x if config.rank is None else affine(w, f"crosses.{layer}.down", x)
+        x = x0 * affine(w, f"crosses.{layer}.up", down) + x
+    return dense(w, "deep.", x, len(config.hidden))
+
+
+def masknet(w: Weights, config: ExpertConfig, v: np.ndarray) -> np.ndarray:
+    h = norm(w, "norm", v)
+    for block in range(config.layers):
+        mask = affine(w, f"blocks.{block}.project", relu(affine(w, f"blocks.{block}.aggregate", v)))
+        h = relu(norm(w, f"blocks.{block}.norm", affine(w, f"blocks.{block}.hidden", mask * h)))
+    return dense(w, "deep.", h, len(config.hidden) - 1)
+
+
+def finalmlp(w: Weights, config: ExpertConfig, x: np.ndarray) -> np.ndarray:
+    streams = []
+    for stream in range(2):
+        context = relu(affine(w, f"gates.{stream}.hidden", w[f"gates.{stream}.context"].reshape(-1)))
+        gated = x * 2 * sigmoid(affine(w, f"gates.{stream}.output", context))
+        streams.append(dense(w, f"streams.{stream}.", gated, len(config.hidden)))
+    left, right = streams
+    width = config.hidden[-1]
+    heads = math.gcd(8, width)
+    chunk = width // heads
+    fused = affine(w, "fusion.left", left) + affine(w, "fusion.right", right)
+    for k in range(heads):
+        o1, o2 = left[k * chunk : (k + 1) * chunk], right[k * chunk : (k + 1) * chunk]
+        for unit in range(width):
+            matrix = w["fusion.cross.weight"].reshape(heads, chunk, width, chunk)[k, :, unit, :]
+            fused[unit] += o1 @ matrix @ o2
+    return fused
+
+
+def mlp(w: Weights, config: ExpertConfig, x: np.ndarray) -> np.ndarray:
+    return dense(w, "", x, len(config.hidden))
+
+
+REFERENCES: dict[str, Callable[[Weights, ExpertConfig, np.ndarray], np.ndarray]] = {
+    "dcnv2": dcnv2,
+    "masknet": masknet,
+    "finalmlp": finalmlp,
+    "mlp": mlp,
+}
+
+
+def parameters_by_formula(config: ExpertConfig) -> int:
+    """As in the papers: W is width D, first hidden width h, sizes of the dense layers."""
+    d, h, out = WIDTH, config.hidden[0], config.hidden[-1]
+
+    def dense_count(sizes: tuple[int, ...]) -> int:
+        return sum((i + 1) * o for i, o in pairwise(sizes))
+
+    match config.kind:
+        case "dcnv2":
+            cross = d * d + d if config.rank is None else 2 * d * config.rank + d
+            return config.layers * cross + dense_count((d, *config.hidden))
+        case "masknet":
+            blocks = sum((d + 1) * h + (h + 1) * i + i * h + 2 * h for i in [d] + [h] * (config.layers - 1))
+            return 2 * d + blocks + dense_count(config.hidden)
+        case "finalmlp":
+            gate = 16 + 17 * 16 + 17 * d
+            return 2 * (gate + dense_count((d, *config.hidden))) + out + 2 * out**2 + out**3 // math.gcd(8, out)
+        case "mlp":
+            return dense_count((d, *config.hidden))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_expert_equals_its_papers_equation_row_by_row(name: str) -> None:
+    config = CONFIGS[name]
+    module, x = expert(config), torch.randn(5, WIDTH, dtype=torch.float64)
+    outputs = module(x.expand(2, -1, -1))
+    assert outputs.shape == (2, 5, config.hidden[-1])
+    for copy in range(2):
+        weights = weights_of(module, copy)
+        expected = np.stack([REFERENCES[config.kind](weights, config, row) for row in x.numpy()])
+        np.testing.assert_allclose(outputs[copy].detach().numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("copies", [1, 3])
+def test_an_expert_has_as_many_parameters_as_its_formula(name: str, copies: int) -> None:
+    module = expert(CONFIGS[name], copies)
+    assert sum(p.numel() for p in module.parameters()) == copies * parameters_by_formula(CONFIGS[name])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_batch_of_one_keeps_its_dimension_and_its_values(name: str) -> None:
+    """FuxiCTR's and torch-rechub's mixtures of crosses lose the batch dimension at batch 1."""
+    module, x = expert(CONFIGS[name]), torch.randn(2, 4, WIDTH, dtype=torch.float64)
+    single = module(x[:, :1])
+    assert single.shape == (2, 1, 6)
+    torch.testing.assert_close(single, module(x)[:, :1])
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_parameter_of_a_fresh_expert_gets_a_gradient(name: str) -> None:
+    torch.manual_seed(0)
+    module = build_expert(CONFIGS[name], 2, WIDTH, dropout=0.0)
+    module(torch.randn(2, 200, WIDTH)).square().sum().backward()
+    for parameter_name, parameter in module.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert (parameter.grad != 0).any(), parameter_name
+
+
+def test_a_mixed_set_equals_its_experts_one_by_one_in_the_declared_order() -> None:
+    alike, low_rank, other = CONFIGS["dcnv2"], CONFIGS["dcnv2 of rank 2"], CONFIGS["mlp"]
+    declared = [alike, other, alike, low_rank, other]
+    experts, x = Experts(declared, WIDTH, dropout=0.0), torch.randn(7, WIDTH)
+    mixed = experts(x)
+    assert [type(group).__name__ for group in experts.groups] == ["Dcn", "Mlp", "Dcn"]
+    seen: dict[ExpertConfig, int] = {}
+    for index, config in enumerate(declared):
+        group = experts.groups[[alike, other, low_rank].index(config)]
+        copy = seen.get(config, 0)
+        seen[config] = copy + 1
+        single = build_expert(config, 1, WIDTH, dropout=0.0)
+        single.load_state_dict({name: value[copy : copy + 1] for name, value in group.state_dict().items()})
+        torch.testing.assert_close(mixed[index], single(x.unsqueeze(0))[0])
+
+
+def test_dropout_acts_in_training_only() -> None:
+    module = build_expert(CONFIGS["mlp"], 1, WIDTH, dropout=0.5)
+    x = torch.randn(1, 50, WIDTH)
+    assert not torch.equal(module(x), module(x))
+    module.eval()
+    assert torch.equal(module(x), module(x))

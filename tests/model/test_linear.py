@@ -1,0 +1,43 @@
+import torch
+from torch import nn
+
+from mmoe.model.linear import LayerNorm, Linear
+
+
+def test_a_batched_layer_equals_a_loop_over_torch_linear() -> None:
+    layer = Linear(3, 5, 4)
+    nn.init.normal_(layer.bias)
+    x = torch.randn(3, 7, 5)
+    expected = torch.stack([nn.functional.linear(x[c], layer.weight[c].T, layer.bias[c, 0]) for c in range(3)])
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_one_input_for_all_copies_equals_the_same_input_repeated() -> None:
+    for layer in (Linear(3, 5, 4), Linear(3, 5, 4, bias=False)):
+        x = torch.randn(7, 5)
+        torch.testing.assert_close(layer(x), layer(x.expand(3, -1, -1)))
+
+
+def test_a_layer_computes_in_the_dtype_of_its_input_and_its_gradients_stay_float32() -> None:
+    layer = Linear(2, 5, 4)
+    y = layer(torch.randn(2, 7, 5, dtype=torch.bfloat16))
+    y.sum().backward()
+    assert y.dtype == torch.bfloat16
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.dtype == torch.float32
+
+
+def test_the_copies_start_different_and_within_the_xavier_bound() -> None:
+    weight = Linear(2, 50, 40).weight
+    assert not torch.equal(weight[0], weight[1])
+    assert weight.abs().max() <= (6 / 90) ** 0.5
+    assert weight.abs().max() > 0.9 * (6 / 90) ** 0.5
+
+
+def test_layer_norm_equals_a_loop_over_torch_layer_norm() -> None:
+    norm = LayerNorm(2, 6)
+    nn.init.normal_(norm.gain)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(2, 4, 6)
+    expected = torch.stack([nn.functional.layer_norm(x[c], (6,), norm.gain[c, 0], norm.bias[c, 0]) for c in range(2)])
+    torch.testing.assert_close(norm(x), expected)

@@ -1,0 +1,201 @@
+# ruff: noqa: N806  (shapes in names)
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+
+from mmoe.config import ExpertConfig, ModelConfig
+from mmoe.errors import ConfigError
+from mmoe.model.inputs import Inputs
+from mmoe.model.network import Network, NetworkSpec, build_network
+from mmoe.train.optim import Optimizer
+
+HIDDEN = (16, 8)
+KINDS = ("dcnv2", "dcnv2", "masknet", "finalmlp", "mlp")
+MIXED = tuple(ExpertConfig(kind=kind, hidden=HIDDEN) for kind in KINDS)
+
+
+def spec(experts: tuple[ExpertConfig, ...] = MIXED, **config: object) -> NetworkSpec:
+    return NetworkSpec(
+        categorical=((50, 4), (9, 6)),
+        bags=((20, 4),),
+        numeric=3,
+        view_types=3,
+        heads=("click", "save"),
+        config=ModelConfig(experts=experts, embedding_dim=4, tower_hidden=(5,), **config),
+    )
+
+
+def random_inputs(rows: int, seed: int = 0) -> Inputs:
+    generator = torch.Generator().manual_seed(seed)
+
+    def integers(high: int, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randint(high, shape, generator=generator)
+
+    categorical = torch.stack([integers(51, (rows,)), integers(10, (rows,))], dim=1)
+    numeric = torch.randn(rows, 3, generator=generator)
+    bag = integers(21, (2 * rows,))
+    return Inputs(categorical, numeric, torch.zeros(rows, 3), (bag,), (2 * torch.arange(rows),), integers(3, (rows,)))
+
+
+def test_the_logits_equal_the_mmoe_equation_head_by_head_and_expert_by_expert() -> None:
+    network, batch = build_network(spec(gate_hidden=(7,)), seed=1), random_inputs(6)
+    features = network.embeddings(batch)
+    experts = network.experts(features)
+    for index, (head, logits) in enumerate(network(batch).items()):
+        hidden = (features @ network.gates.hidden.layers[0].weight[index]).relu()
+        gate = (hidden @ network.gates.output.weight[index]).softmax(dim=1)
+        mixture = sum(gate[:, e : e + 1] * experts[e] for e in range(len(MIXED)))
+        tower = (mixture @ network.towers.hidden.layers[0].weight[index]).relu()
+        expected = (tower @ network.towers.output.weight[index]).squeeze(1)
+        torch.testing.assert_close(logits, expected, msg=head)
+        torch.testing.assert_close(network.gate_weights(batch)[head], gate)
+
+
+def test_one_expert_makes_a_shared_bottom_without_gates() -> None:
+    network, batch = build_network(spec(MIXED[:1]), seed=1), random_inputs(6)
+    assert network.gates is None
+    assert network.gate_weights(batch) == {}
+    bottom = network.experts(network.embeddings(batch))[0]
+    tower = (bottom @ network.towers.hidden.layers[0].weight[1]).relu()
+    expected = (tower @ network.towers.output.weight[1]).squeeze(1)
+    torch.testing.assert_close(network(batch)["save"], expected)
+
+
+def test_the_view_type_reaches_logits_and_gates() -> None:
+    network, batch = build_network(spec(), seed=1), random_inputs(6)
+    moved = batch._replace(view_type_B=(batch.view_type_B + 1) % 3)
+    for head, logits in network(batch).items():
+        assert (logits != network(moved)[head]).all()
+        assert (network.gate_weights(batch)[head] != network.gate_weights(moved)[head]).any(dim=1).all()
+
+
+def test_gate_weights_are_a_distribution_over_the_declared_experts() -> None:
+    weights = build_network(spec(), seed=1).gate_weights(random_inputs(40))
+    for weights_BE in weights.values():
+        assert weights_BE.shape == (40, len(MIXED))
+        assert (weights_BE > 0).all()
+        torch.testing.assert_close(weights_BE.sum(dim=1), torch.ones(40))
+
+
+def test_the_same_seed_builds_the_same_network_and_leaves_the_global_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    first, second, other = (build_network(spec(), seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+    assert any(not torch.equal(value, other.state_dict()[name]) for name, value in first.state_dict().items())
+
+
+def test_a_batch_of_one_gives_one_logit_equal_to_that_in_a_larger_batch() -> None:
+    network, batch = build_network(spec(), seed=1), random_inputs(5)
+    single = Inputs(
+        batch.categorical_BF[:1],
+        batch.numeric_BN[:1],
+        batch.missing_BN[:1],
+        (batch.bag_values[0][:2],),
+        (batch.bag_offsets[0][:1],),
+        batch.view_type_B[:1],
+    )
+    for head, logits in network(single).items():
+        assert logits.shape == (1,)
+        torch.testing.assert_close(logits, network(batch)[head][:1])
+
+
+@pytest.mark.parametrize("experts", [MIXED, MIXED[:1]])
+def test_under_autocast_the_experts_alone_run_in_bfloat16(experts: tuple[ExpertConfig, ...]) -> None:
+    network, batch = build_network(spec(experts), seed=1), random_inputs(30)
+    inner: dict[str, torch.dtype] = {}
+    for name in ("embeddings", "experts", "gates", "towers"):
+        module = getattr(network, name)
+        if module is not None:
+            module.register_forward_hook(lambda _m, _i, output, name=name: inner.update({name: output.dtype}))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = network(batch)
+    assert {name for name, dtype in inner.items() if dtype == torch.bfloat16} == {"experts"}
+    for head, logits in network(batch).items():
+        assert mixed[head].dtype == torch.float32
+        torch.testing.assert_close(mixed[head], logits, rtol=0.02, atol=0.02)
+
+
+def test_weights_cast_for_serving_give_the_logits_of_autocast() -> None:
+    network, batch = build_network(spec(), seed=1).eval(), random_inputs(30)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = network(batch)
+    mixed = network.to_mixed()
+    assert {p.dtype for p in mixed.experts.parameters()} == {torch.bfloat16}
+    assert {p.dtype for part in (mixed.embeddings, mixed.gates, mixed.towers) for p in part.parameters()} == {
+        torch.float32
+    }
+    with torch.no_grad():
+        for head, logits in mixed(batch).items():
+            assert torch.equal(logits, expected[head])
+
+
+def test_default_gates_hold_under_1_percent_of_the_parameters() -> None:
+    experts = tuple(ExpertConfig(kind=kind) for kind in ("dcnv2", "dcnv2", "masknet", "mlp"))
+    big = NetworkSpec(
+        categorical=((20000, 8),) * 9,
+        bags=((128, 8),) * 2,
+        numeric=4,
+        view_types=3,
+        heads=("click", "long_click", "save", "hide"),
+        config=ModelConfig(experts=experts),
+    )
+    network = build_network(big, seed=1)
+    count = {name: sum(p.numel() for p in module.parameters()) for name, module in network.named_children()}
+    assert count["gates"] == 4 * (network.embeddings.width + 1) * 4
+    assert count["gates"] < 0.01 * sum(count.values())
+
+
+def test_the_names_in_a_checkpoint_are_those_of_the_first_release() -> None:
+    """They outlive a release: a stored champion must load."""
+    names = set(build_network(spec((MIXED[0], MIXED[2])), seed=1).state_dict())
+    cross = {f"experts.groups.0.crosses.{layer}.up.{p}" for layer in (0, 1) for p in ("weight", "bias")}
+    deep = {f"experts.groups.0.deep.layers.{layer}.{p}" for layer in (0, 1) for p in ("weight", "bias")}
+    dense = {"aggregate.weight", "aggregate.bias", "project.weight", "project.bias"}
+    block = dense | {"hidden.weight", "norm.gain", "norm.bias"}
+    mask = {f"experts.groups.1.blocks.{layer}.{name}" for layer in (0, 1) for name in block}
+    mask |= {f"experts.groups.1.{name}" for name in ("norm.gain", "norm.bias")}
+    mask |= {f"experts.groups.1.deep.layers.0.{p}" for p in ("weight", "bias")}
+    towers = {f"towers.{layer}.{p}" for layer in ("hidden.layers.0", "output") for p in ("weight", "bias")}
+    tables = {"embeddings.tables.0.weight", "embeddings.tables.1.weight", "embeddings.bags.0.weight"}
+    assert names == cross | deep | mask | towers | tables | {"gates.output.weight", "gates.output.bias"}
+
+
+def test_experts_that_cannot_be_mixed_are_refused_with_the_fix() -> None:
+    uneven = (MIXED[0], ExpertConfig(kind="mlp", hidden=(16, 4)))
+    with pytest.raises(ConfigError, match=r"last widths \[4, 8\] differ; give every expert"):
+        spec(uneven)
+    with pytest.raises(ConfigError, match=r"experts.hidden=\[\].*at least one width"):
+        spec((ExpertConfig(kind="mlp", hidden=()),))
+
+
+def train(network: Network, steps: int, target_of) -> None:
+    optimizer = Optimizer(network, dense_lr=5e-3, embedding_lr=0.1, weight_decay=0.0, clip_norm=10.0)
+    for step in range(steps):
+        batch = random_inputs(512, seed=step)
+        labels = target_of(batch)
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(batch)
+        sum(F.binary_cross_entropy_with_logits(logits[head], labels[head]) for head in logits).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("experts", [MIXED, *[(expert,) for expert in MIXED[1:]]])
+def test_a_network_learns_opposite_heads_with_an_id_and_an_interaction(experts: tuple[ExpertConfig, ...]) -> None:
+    """Peers have shipped an MMoE stuck at AUC 0.5 (torch-rechub) and tasks that predict the same (DeepCTR)."""
+
+    def target_of(batch: Inputs) -> dict[str, torch.Tensor]:
+        by_id = torch.where(batch.categorical_BF[:, 0] % 2 == 0, 1.0, -1.0)
+        click = (by_id * batch.numeric_BN[:, 0] > 0).float()
+        return {"click": click, "save": 1 - click}
+
+    network = build_network(spec(experts), seed=1)
+    train(network, 120, target_of)
+    batch = random_inputs(4000, seed=10_000)
+    labels = target_of(batch)
+    with torch.no_grad():
+        for head, logits in network(batch).items():
+            assert roc_auc_score(labels[head], logits) > 0.9, head
