@@ -34,7 +34,8 @@ def validate(staged: Staged, schema: Schema, trailing: list[Manifest], *, suites
     )
     suite = load_suite(schema, suites)
     rules = [rule for rule in suite["expectations"] if not _on_unknown_label(rule, staged, schema)]
-    failures = (*problems, *_run(rules, bounds(schema, staged.day, trailing, staged.rows), staged, schema))
+    found = _run(rules, bounds(schema, staged.day, trailing, staged.rows), staged, schema)
+    failures = (*problems, *_gravest(found))
     critical = any(failure.severity == "critical" for failure in failures)
     return Validation(
         status="failed" if critical else "warned" if failures else "passed",
@@ -60,6 +61,16 @@ def _run(rules: list[dict[str, Any]], parameters: dict[str, Any], staged: Staged
     batch = _batch(staged, schema)
     failed = [rule for rule, result in _validate(batch, rules, parameters, "BOOLEAN_ONLY") if not result.success]
     return [_failure(rule, result) for rule, result in _validate(batch, failed, parameters, COUNTS_ONLY)]
+
+
+def _gravest(failures: list[Failure]) -> list[Failure]:
+    """Without the warnings whose critical form failed too."""
+    critical = {(failure.expectation, failure.column) for failure in failures if failure.severity == "critical"}
+    return [
+        failure
+        for failure in failures
+        if failure.severity == "critical" or (failure.expectation, failure.column) not in critical
+    ]
 
 
 def _batch(staged: Staged, schema: Schema) -> Any:

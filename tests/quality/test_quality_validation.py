@@ -88,7 +88,7 @@ def test_an_immature_label_may_be_null_and_a_mature_one_may_not(store, landing):
     assert check(store, landing, replaced(raw_rows(), "save", nulls))[1].status == "passed"
     validation = check(store, landing, replaced(raw_rows(), "click", nulls))[1]
     assert validation.status == "failed"
-    assert {failure.column for failure in validation.failures} == {"click"}
+    assert [str(failure) for failure in validation.failures] == ["click: column_values_to_not_be_null: 200 of 200 rows"]
 
 
 def test_a_feature_that_is_all_missing_is_a_warning(store, landing):
