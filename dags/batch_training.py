@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, CronPartitionTimetable, Param
+from airflow.sdk import DAG, Param
 
 from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL
+from mmoe_airflow.calendar import on_calendar
 from mmoe_airflow.promote import Promote
 from mmoe_airflow.step import Step
 
@@ -28,7 +29,7 @@ with DAG(
     dag_display_name="Batch training",
     description="Challenger with distillation, catch-up without, offline gate, report, approval, promotion",
     doc_md=DOC,
-    schedule=CronPartitionTimetable("0 4 * * 1", timezone="UTC", key_format="%Y-%m-%d"),
+    schedule=on_calendar("0 4 * * 1"),
     catchup=False,
     max_active_runs=1,
     tags=["models", "gate"],

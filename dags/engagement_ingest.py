@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronPartitionTimetable
+from airflow.sdk import DAG
 
 from mmoe_airflow.assets import FRESH_PARTITION, PARTITION, RETRYING
+from mmoe_airflow.calendar import by_partition, log_end
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -27,7 +28,8 @@ with DAG(
     dag_display_name="Engagement ingest",
     description="Landing zone to lake, one day at a time: coerce, validate, publish or quarantine",
     doc_md=DOC,
-    schedule=CronPartitionTimetable("0 2 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
+    schedule=by_partition("0 2 * * *", run_offset=-1),
+    end_date=log_end(),
     catchup=False,
     max_active_runs=4,
     tags=["data"],

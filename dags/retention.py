@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronPartitionTimetable, Param
+from airflow.sdk import DAG, Param
 
 from mmoe_airflow.assets import RETRYING
+from mmoe_airflow.calendar import on_calendar
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -23,7 +24,7 @@ with DAG(
     dag_display_name="Retention",
     description="Expires old partitions and everything derived from them; audits the result",
     doc_md=DOC,
-    schedule=CronPartitionTimetable("30 1 * * *", timezone="UTC", key_format="%Y-%m-%d"),
+    schedule=on_calendar("30 1 * * *"),
     catchup=False,
     max_active_runs=1,
     tags=["data", "governance"],

@@ -37,11 +37,6 @@ class Loop:
         for dag_id in sorted(DAGS):
             self.admin.set_paused(dag_id, False)
 
-    def rest(self) -> None:
-        """Pause what runs by the calendar: the log of the demo ends here, and tomorrow brings no new day."""
-        for dag_id in ("engagement_ingest", "retention", "batch_training"):
-            self.admin.set_paused(dag_id, True)
-
     def backfill(self, first: date, last: date, *, reprocess: str) -> None:
         """Ingest first…last by an Airflow backfill, and wait for its end."""
         running = [fill for fill in self.admin.backfills("engagement_ingest") if fill["completed_at"] is None]

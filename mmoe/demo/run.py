@@ -59,7 +59,6 @@ def run_chapters(config: StackConfig, journal: Journal, log: Log, timeline: Time
         )  # fmt: skip
         loop.prepare()
         tell_story(loop, journal, log, config.home / "landing", narrator)
-        loop.rest()
         summary = summarize(loop, log, Settings.model_validate(settings_fields(config)), journal, narrator)
     except KeyboardInterrupt:
         raise MmoeError("interrupted; `make demo` again goes on from here") from None
@@ -122,7 +121,11 @@ def settings_for(home: Path, log: Log, timeline: Timeline) -> tuple[tuple[str, s
         "# params.yaml with the window and the retention horizon of this log\n" + yaml.safe_dump(parameters)
     )
     schema = log.schema_file if "/" not in log.schema_file and "." not in log.schema_file else None
-    return (("MMOE_PARAMS_FILE", str(path)), ("MMOE_SCHEMA_FILE", schema or str(Path(log.schema_file).resolve())))
+    return (
+        ("MMOE_PARAMS_FILE", str(path)),
+        ("MMOE_SCHEMA_FILE", schema or str(Path(log.schema_file).resolve())),
+        ("MMOE_LOG_ENDS", str(timeline.fresh)),
+    )
 
 
 def settings_fields(config: StackConfig) -> dict[str, Any]:
