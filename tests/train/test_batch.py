@@ -1,0 +1,169 @@
+"""mmoe.train.batch: learns, repeats bit for bit, distils, and leaves a whole folder or none."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from mmoe.config import ModelConfig
+from mmoe.data.scores import read_scores
+from mmoe.data.teachers import Teacher
+from mmoe.errors import TrainingError
+from mmoe.serve.export import export_bundle
+from mmoe.serve.scorer import Scorer
+from mmoe.train.batch import train_batch
+from mmoe.train.checkpoint import load_trainable
+
+DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
+
+
+@pytest.fixture
+def train(small_schema, params, tmp_path):
+    def run(partitions, name="out", **change):
+        options = {"schema": small_schema, "model": params.model, "params": params, "threads": 1}
+        return train_batch(**(options | {"partitions": partitions, "output": tmp_path / name} | change))
+
+    return run
+
+
+def score(folder: Path, partition, path: Path):
+    export_bundle(folder, path.with_suffix(".bundle"))
+    scorer = Scorer.load(path.with_suffix(".bundle"), threads=1)
+    scorer.score_partition(partition, path)
+    return scorer, read_scores([path])
+
+
+def test_every_head_learns_what_can_be_learned(train, make_partition, tmp_path) -> None:
+    result = train([make_partition(DAY, rows=8000)])
+    _, scores = score(result.folder, make_partition(NEXT, rows=3000), tmp_path / "s.parquet")
+    assert roc_auc_score(scores.labels["click"], scores.logits["click"]) > 0.75
+    assert roc_auc_score(scores.labels["long_click"], scores.logits["long_click"]) > 0.75
+    assert not np.allclose(scores.logits["click"], scores.logits["long_click"])
+    rate = 1 / (1 + np.exp(-scores.logits["click"].astype(float)))
+    assert rate.mean() == pytest.approx(scores.labels["click"].mean(), rel=0.1)
+
+
+def test_the_state_tells_what_was_learned_from(train, make_partition, small_schema) -> None:
+    first, second = make_partition(DAY), make_partition(NEXT)
+    result = train([second, first])
+    state = result.state
+    assert [(seen.day, seen.digest) for seen in state.days] == [(DAY, first.digest), (NEXT, second.digest)]
+    assert (state.rows, state.steps, state.trained_through) == (1200, 10, NEXT)
+    assert state.data_schema == small_schema and state.heads == small_schema.heads
+    curve = state.stages[0].curve
+    assert curve[-1].step == 10 and set(curve[0].task) == set(small_schema.heads) and curve[0].distillation is None
+    assert load_trainable(result.folder).state == state
+
+
+def test_the_same_inputs_give_the_same_bits(train, make_partition) -> None:
+    partitions = [make_partition(DAY), make_partition(NEXT)]
+    one, two = train(partitions, "one"), train(partitions, "two")
+    assert one.digest == two.digest
+    for name in ("weights.safetensors", "optimizer.safetensors", "state.json"):
+        assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+
+
+def test_a_finished_training_is_returned_at_once_and_other_inputs_are_refused(train, make_partition, params) -> None:
+    partition = make_partition(DAY)
+    first = train([partition])
+    reports = []
+    again = train([partition], progress=reports.append)
+    assert again.reused and again.digest == first.digest and again.state == first.state and not reports
+    with pytest.raises(TrainingError, match="a training of other inputs"):
+        train([partition], params=params.model_copy(update={"seed": 18}))
+
+
+def test_a_killed_training_leaves_nothing_and_the_next_one_is_as_if_it_had_not_been(
+    train, make_partition, small_schema, params, tmp_path
+) -> None:
+    partition = make_partition(DAY)
+    code = f"""
+import os, signal
+from pathlib import Path
+from datetime import date
+from mmoe.config import Params
+from mmoe.lake.reader import Partition
+from mmoe.schema import Schema
+from mmoe.train import batch, checkpoint
+
+def save_and_die(path, tensors):
+    checkpoint_save(path, tensors)
+    if path.name.startswith("optimizer"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoint_save, checkpoint.save_tensors = checkpoint.save_tensors, save_and_die
+params = Params.model_validate_json({params.model_dump_json()!r})
+batch.train_batch(
+    schema=Schema.model_validate_json({small_schema.model_dump_json()!r}), model=params.model, params=params,
+    partitions=[Partition(day=date(2026, 3, 1), digest={partition.digest!r}, files=(Path({str(partition.files[0])!r}),),
+    rows={partition.rows})], output=Path({str(tmp_path / "killed")!r}), threads=1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (tmp_path / "killed").exists() and (tmp_path / ".killed.tmp").exists()
+    assert train([partition], "killed").digest == train([partition], "whole").digest
+    assert not (tmp_path / ".killed.tmp").exists()
+
+
+def test_one_expert_trains_a_shared_bottom(train, make_partition, params) -> None:
+    network = load_trainable(train([make_partition(DAY)], model=params.baseline).folder).network
+    assert network.gates is None
+
+
+def test_a_student_follows_its_teacher_where_labels_say_nothing(train, make_partition, params, tmp_path) -> None:
+    partition = make_partition(DAY, rows=4000)
+    teacher = train([partition], "teacher")
+    scorer, taught = score(teacher.folder, partition, tmp_path / "t.parquet")
+    source = Teacher(digest=scorer.digest, scores={DAY: tmp_path / "t.parquet"})
+    alone = params.model_copy(update={"head_weights": {"click": 0.0}})
+    for name, teachers in (("taught", [source]), ("untaught", [])):
+        result = train([partition], name, params=alone, teacher_scores=teachers)
+        _, scores = score(result.folder, partition, tmp_path / f"{name}.parquet")
+        agreement = np.corrcoef(scores.logits["click"], taught.logits["click"])[0, 1]
+        assert (agreement > 0.8) == bool(teachers)
+        assert [ref.digest for ref in result.state.stages[0].teachers] == [scorer.digest] * len(teachers)
+        assert (result.state.stages[0].curve[0].distillation is not None) == bool(teachers)
+
+
+def test_distillation_disabled_ignores_teachers(train, make_partition, params, tmp_path) -> None:
+    partition = make_partition(DAY)
+    off = params.model_copy(update={"distillation": params.distillation.model_copy(update={"enabled": False})})
+    ignored = Teacher(digest="none", scores={})
+    taught = train([partition], "one", params=off, teacher_scores=[ignored])
+    assert taught.digest == train([partition], "two", params=off).digest
+
+
+def test_progress_counts_rows_up_to_the_plan(train, make_partition) -> None:
+    reports = []
+    train([make_partition(DAY)], progress=reports.append)
+    assert reports[-1].rows == reports[-1].rows_planned == 600
+    assert all(report.examples_per_second > 0 and report.loss > 0 for report in reports)
+
+
+def test_a_diverging_training_stops_with_a_diagnosis(train, make_partition, params) -> None:
+    rates = params.train.optimizer.model_copy(update={"embedding_lr": 1e30, "dense_lr": 1e30})
+    wild = params.model_copy(update={"train": params.train.model_copy(update={"optimizer": rates})})
+    with pytest.raises(TrainingError, match=r"step=\d+: training has diverged: .*lower dense_lr"):
+        train([make_partition(DAY)], params=wild)
+
+
+def test_days_are_needed_and_each_once(train, make_partition) -> None:
+    with pytest.raises(TrainingError, match="no rows to train on"):
+        train([])
+    partition = make_partition(DAY)
+    with pytest.raises(TrainingError, match="2026-03-01 is given twice"):
+        train([partition, partition])
+
+
+def test_training_leaves_threads_and_random_state_as_they_were(train, make_partition) -> None:
+    torch.manual_seed(5)
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    train([make_partition(DAY)], model=ModelConfig.model_validate({"experts": [{"kind": "mlp"}], "dropout": 0.5}))
+    assert torch.equal(torch.random.get_rng_state(), before) and torch.get_num_threads() == threads
