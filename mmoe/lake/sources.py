@@ -51,7 +51,7 @@ def _matching(data: Path, pattern: str) -> Iterator[RawFile]:
         )
     loose = pattern
     for token in TOKENS:
-        loose = loose.replace(token, "*")
+        loose = loose.replace(token, _token_glob(token))
     strict = _regex(pattern)
     try:
         paths = [path for path in data.glob(loose) if path.is_file() and not path.name.startswith((".", "_"))]
@@ -63,6 +63,11 @@ def _matching(data: Path, pattern: str) -> Iterator[RawFile]:
         days = _days(pattern, match.groups()) if match else None
         if days is not None and len(days) <= 1:
             yield RawFile(path=path, name=_name(relative, pattern), day=min(days, default=None))
+
+
+def _token_glob(token: str) -> str:
+    """A token as a plain glob: digits, so that a wildcard beside it stays a wildcard of its own."""
+    return re.sub(r"\d", "[0-9]", date(2000, 1, 1).strftime(TOKENS[token][1]))
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
