@@ -5,6 +5,13 @@ from airflow.plugins_manager import AirflowPlugin
 from mmoe_airflow.pages import GuardedPages
 
 PREFIX = "mmoe"
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='{stroke}' "
+    "stroke-width='1.6' stroke-linecap='round' stroke-linejoin='round'%3E%3Cpath d='{path}'/%3E%3C/svg%3E"
+)
+STROKE = "%237a91ad"  # readable on the navigation's light, dark and selected backgrounds
+RISING = "M3 17l6-6 4 4 8-9M15 6h6v6"
+BARS = "M4 20V11M9 20V6M14 20v-7M19 20V4"
 
 
 class MmoeUi(AirflowPlugin):
@@ -17,15 +24,17 @@ class MmoeUi(AirflowPlugin):
             "name": "Model promotions",
             "href": f"{PREFIX}/promotions",
             "destination": "nav",
-            "category": "browse",
+            "nav_top_level": True,
             "url_route": "model-promotions",
+            "icon": ICON.format(stroke=STROKE, path=RISING),
         },
         {
             "name": "Data",
             "href": f"{PREFIX}/data",
             "destination": "nav",
-            "category": "browse",
+            "nav_top_level": True,
             "url_route": "engagement-data",
+            "icon": ICON.format(stroke=STROKE, path=BARS),
         },
         {
             "name": "Promotion report",
