@@ -1,0 +1,1 @@
+"""What score sets say: metrics, intervals, and the release gate. Free of torch."""
