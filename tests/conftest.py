@@ -3,18 +3,24 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmoe.config import Params
 from mmoe.lake.manifest import file_digest
 from mmoe.lake.partitions import canonical_schema
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
 
+if TYPE_CHECKING:
+    from mmoe.train.spec import TrainResult
+
 MakePartition = Callable[..., Partition]
+FIRST_DAY = date(2026, 3, 1)
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +51,44 @@ def make_partition(tmp_path: Path, small_schema: Schema) -> MakePartition:
         return Partition(day=day, digest=file_digest(file), files=(file,), rows=rows)
 
     return make
+
+
+@pytest.fixture
+def params() -> Params:
+    expert = {"hidden": [16, 8]}
+    return Params.model_validate(
+        {
+            "baseline": {"experts": [{"kind": "dcnv2"} | expert], "embedding_dim": 4},
+            "model": {
+                "experts": [{"kind": "dcnv2"} | expert, {"kind": "mlp"} | expert],
+                "embedding_dim": 4,
+                "dropout": 0.1,
+            },
+            "train": {"batch_size": 128, "shuffle_rows": 500, "optimizer": {"dense_lr": 0.01, "embedding_lr": 0.2}},
+            "gate": {"profiles": {}},
+        }
+    )
+
+
+@pytest.fixture
+def trained(make_partition, small_schema, params, tmp_path: Path) -> "TrainResult":
+    """A small MMoE that has learned FIRST_DAY."""
+    from mmoe.train.batch import train_batch
+
+    return train_batch(
+        schema=small_schema,
+        model=params.model,
+        params=params,
+        partitions=[make_partition(FIRST_DAY, rows=1000)],
+        output=tmp_path / "trained",
+        threads=1,
+    )
+
+
+@pytest.fixture
+def next_day() -> date:
+    """A day that `trained` has not learned."""
+    return FIRST_DAY + timedelta(days=1)
 
 
 def _engagement(day: date, rows: int, seed: int, schema: Schema) -> pa.Table:

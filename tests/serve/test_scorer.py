@@ -1,0 +1,82 @@
+"""mmoe.serve.scorer: score sets that equal the network's own logits, row by row."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from mmoe.data.hashing import GroupShare
+from mmoe.data.scores import read_scores
+from mmoe.data.stream import stream_batches
+from mmoe.serve.export import export_bundle
+from mmoe.serve.scorer import Scorer
+from mmoe.train.checkpoint import load_trainable
+
+
+@pytest.fixture
+def bundle(trained, tmp_path):
+    export_bundle(trained.folder, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.fixture
+def partition(make_partition, next_day):
+    return make_partition(next_day)
+
+
+def test_a_score_set_holds_the_trained_networks_logits_in_row_order(bundle, trained, partition, tmp_path) -> None:
+    Scorer.load(bundle, threads=1).score_partition(partition, tmp_path / "s.parquet")
+    scores = read_scores([tmp_path / "s.parquet"])
+    rows = pq.read_table(partition.files[0])
+    assert scores.example_id.tolist() == rows["event_id"].to_pylist() and scores.days == (partition.day,)
+    assert [scores.view_type_names[code] for code in scores.view_type] == rows["view_type"].to_pylist()
+    assert scores.model_digest == trained.digest
+    state, network = trained.state, load_trainable(trained.folder).network.eval()
+    for start, batch in enumerate(stream_batches([partition], state.data_schema, state.moments, batch_size=100)):
+        with torch.no_grad():
+            logits = network(batch.inputs)
+        for index, head in enumerate(state.heads):
+            part = slice(start * 100, start * 100 + 100)
+            np.testing.assert_allclose(scores.logits[head][part], logits[head], rtol=1e-4, atol=1e-5)
+            np.testing.assert_array_equal(scores.labels[head][part], batch.labels_BH[:, index])
+
+
+def test_scoring_twice_writes_the_same_bytes(bundle, partition, tmp_path) -> None:
+    scorer = Scorer.load(bundle, threads=1)
+    for name in ("one", "two"):
+        scorer.score_partition(partition, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_bfloat16_scores_are_close_and_marked_as_such(bundle, partition, tmp_path) -> None:
+    for precision in ("float32", "bfloat16"):
+        Scorer.load(bundle, precision, threads=1).score_partition(partition, tmp_path / precision)
+    plain, mixed = read_scores([tmp_path / "float32"]), read_scores([tmp_path / "bfloat16"])
+    assert mixed.model_digest == f"{plain.model_digest}-bfloat16"
+    difference = np.abs(plain.logits["click"] - mixed.logits["click"])
+    assert 0 < difference.max() < 0.1
+
+
+def test_a_group_share_scores_only_its_rows(bundle, partition, tmp_path) -> None:
+    share = GroupShare(salt="s", share=0.3, keep=True)
+    scorer = Scorer.load(bundle, threads=1)
+    scorer.score_partition(partition, tmp_path / "share", groups=share)
+    kept = share.mask(pq.read_table(partition.files[0])["group_id"].combine_chunks())
+    scores = read_scores([tmp_path / "share"])
+    assert scores.rows == kept.sum() and 0 < scores.rows < partition.rows
+
+
+def test_a_share_without_rows_is_an_empty_score_set(bundle, partition, tmp_path) -> None:
+    nobody = GroupShare(salt="s", share=1e-9, keep=True)
+    Scorer.load(bundle, threads=1).score_partition(partition, tmp_path / "none", groups=nobody)
+    assert read_scores([tmp_path / "none"]).rows == 0
+
+
+def test_gate_use_is_the_mean_of_the_gates_by_view_type(bundle, partition, trained) -> None:
+    use = Scorer.load(bundle, threads=1).gate_use(partition)
+    assert set(use) == set(trained.state.heads) and set(use["click"]) == {"search", "home_feed"}
+    (batch,) = stream_batches([partition], trained.state.data_schema, trained.state.moments, batch_size=600)
+    weights = load_trainable(trained.folder).network.gate_weights(batch.inputs)["click"]
+    search = weights[batch.inputs.view_type_B == 0].mean(dim=0)
+    assert use["click"]["search"] == pytest.approx(search.tolist(), abs=1e-5)
+    assert sum(use["click"]["search"]) == pytest.approx(1)
