@@ -1,0 +1,106 @@
+"""All that a promotion report says, as one plain object. Counts, digests and statistics; no row ever."""
+
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mmoe.evaluate.metrics import Bin, HeadMetrics
+from mmoe.evaluate.verdict import GateResult
+from mmoe.parsing import Frozen
+
+
+class UsedDay(Frozen):
+    """A day that a model learned from or was compared on."""
+
+    day: date
+    use: Literal["distilled", "trained", "held out"]
+    rows: int | None
+    """None where the partition is gone."""
+    expired: bool
+    warnings: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class Model(Frozen):
+    """One side of the comparison."""
+
+    version: str
+    digest: str
+    stage: str
+    experts: tuple[str, ...] = Field(strict=False)
+    parameters: int
+    days: tuple[UsedDay, ...] = Field(strict=False)
+    metrics: tuple[HeadMetrics, ...] = Field(strict=False)
+    calibration: dict[str, tuple[Bin, ...]]
+    """Calibration curve per head on the held-out rows."""
+
+
+class Curve(Frozen):
+    """A loss over the rows learned."""
+
+    name: str
+    points: tuple[tuple[float, float], ...] = Field(strict=False)
+
+
+class Distillation(Frozen):
+    teacher_version: str
+    teacher_digest: str
+    loss: str
+    weight: float
+    days: tuple[date, ...] = Field(strict=False)
+
+
+class MixedPrecision(Frozen):
+    """float32 and bfloat16 of the challenger, measured side by side in one run."""
+
+    batch_size: int
+    rounds: int
+    threads: int
+    native_bfloat16: bool
+    float32_ms: float
+    bfloat16_ms: float
+    rows: int
+    float32_auc: dict[str, float | None]
+    bfloat16_auc: dict[str, float | None]
+    summary: dict[str, float | None]
+    """latency_ratio: bfloat16 over float32, median of paired rounds. auc_delta: mean over heads."""
+
+
+class Retention(Frozen):
+    """What the ledger attests about data that no longer exists."""
+
+    horizon: date | None
+    expired_days: tuple[date, ...] = Field(strict=False)
+    ledger_entries: int
+    ledger_whole: bool
+
+
+class Report(Frozen):
+    """See each section's class. `report.json` is this object, `report.html` its rendering."""
+
+    title: str
+    report: str
+    """Its id: the digest of the plan."""
+    verdict: Literal["pass", "fail", "inconclusive"]
+    version: str
+    baseline_version: str
+    champion_version: str
+    """Champion when the run was planned; promotion requires that it still is."""
+    source_run: str
+    schema_name: str
+    gate: GateResult
+    challenger: Model
+    champion: Model
+    curves: tuple[Curve, ...] = Field(strict=False)
+    gate_use: dict[str, dict[str, tuple[float, ...]]]
+    """Mean gate weight of each expert, by head and view type; empty for a shared bottom."""
+    distillation: Distillation | None
+    mixed_precision: MixedPrecision
+    retention: Retention
+    reproduce: str
+    """A command that trains and judges this model again, while its days are retained."""
+    config: dict[str, Any]
+
+    @property
+    def warnings(self) -> list[tuple[date, str]]:
+        return [(used.day, text) for used in self.challenger.days for text in used.warnings]

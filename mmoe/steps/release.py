@@ -1,0 +1,103 @@
+"""Steps that release: install the first champion, write the report, promote."""
+
+from typing import Any
+
+from mmoe.errors import EvaluationError, RegistryError
+from mmoe.evaluate.verdict import GateResult
+from mmoe.registry import Registry
+from mmoe.report.render import render
+from mmoe.steps.context import Context
+from mmoe.steps.evaluation import registered, write_aside
+from mmoe.steps.models import TRAINABLE, model_folder
+from mmoe.steps.plan import Plan, load_plan
+from mmoe.steps.reporting import gather
+from mmoe.train.state import model_digest
+
+MOST_REASONS = 8
+
+
+def install_step(context: Context, plan_id: str, actor: str) -> dict[str, Any]:
+    """Make a bootstrap plan's model the first champion. Raises RegistryError if there is another one."""
+    plan = load_plan(context.settings, plan_id)
+    if plan.kind != "bootstrap":
+        raise RegistryError(f"plan={plan_id}: a {plan.kind} plan is promoted through its gate, not installed.")
+    registry = Registry(context.settings)
+    version = registered(registry, context, plan)
+    registry.bootstrap(version, actor=actor)
+    return {"plan": plan_id, "champion": version}
+
+
+def report_step(context: Context, plan_id: str, source_run: str) -> dict[str, Any]:
+    """Write report.json and report.html, keep both in MLflow, and say in words what the approval asks."""
+    plan = load_plan(context.settings, plan_id)
+    gate = saved_verdict(context, plan)
+    registry = Registry(context.settings)
+    version = registered(registry, context, plan)
+    report = gather(context, plan, gate, version=version, source_run=source_run)
+    folder = context.settings.reports / plan.digest
+    folder.mkdir(parents=True, exist_ok=True)
+    write_aside(folder / "report.html", render(report))
+    write_aside(folder / "report.json", report.model_dump_json(indent=1))
+    registry.log_report(registry.version(version).run_id, folder / "report.html", folder / "report.json")
+    registry.set_verdict(version, verdict=gate.verdict, report=plan.digest)
+    return {"report": plan.digest, "verdict": gate.verdict, "version": version, **request(plan, gate, version)}
+
+
+def promote_step(context: Context, plan_id: str, actor: str, override_reason: str) -> dict[str, Any]:
+    """Move the champion alias to the plan's model.
+
+    A daily update that does not pass is left where it is. Anything else that does not pass needs a reason. Raises
+    RegistryError when the champion or the model is no longer what was judged.
+    """
+    plan = load_plan(context.settings, plan_id)
+    gate = saved_verdict(context, plan)
+    registry = Registry(context.settings)
+    version = registered(registry, context, plan)
+    digest = model_digest(model_folder(context, plan) / TRAINABLE)
+    if gate.challenger_digest != digest:
+        raise RegistryError(f"version={version}: the gate judged another model; run evaluate and gate-plan again.")
+    if gate.verdict != "pass" and not override_reason.strip():
+        if plan.kind == "incremental":
+            return {"plan": plan_id, "skip": True, "reason": f"verdict is {gate.verdict}: the champion stays"}
+        raise RegistryError(f"version={version}: verdict is {gate.verdict}; approving it needs an override reason.")
+    reason = override_reason.strip() or f"{gate.profile} gate passed"
+    record = registry.promote(
+        version,
+        expected_champion=plan.champion.version if plan.champion else None,
+        digest=digest,
+        actor=actor,
+        reason=reason,
+        report=plan.digest,
+    )
+    return {"plan": plan_id, "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason}
+
+
+def saved_verdict(context: Context, plan: Plan) -> GateResult:
+    path = plan.folder(context.settings) / "gate.json"
+    if not path.exists():
+        raise EvaluationError(f"plan={plan.digest}: not judged yet; run `mmoe gate-plan --plan {plan.digest}`.")
+    return GateResult.model_validate_json(path.read_bytes())
+
+
+def request(plan: Plan, gate: GateResult, version: str) -> dict[str, str]:
+    """Subject and body (markdown) of the approval."""
+    headline = gate.lift()
+    lift = "not measurable"
+    if headline is not None and headline.lift is not None and headline.low is not None and headline.high is not None:
+        lift = f"{headline.lift:+.2%} [{headline.low:+.2%}, {headline.high:+.2%}]"
+    against = plan.baseline.version if plan.baseline else "none"
+    open_points = [finding for finding in gate.findings if finding.verdict != "pass"]
+    lines = [
+        f"**Verdict: {gate.verdict}** (profile *{gate.profile}*)",
+        f"Mean AUC lift of the primary heads over version {against}: **{lift}** on {gate.rows:,} held-out rows.",
+        *(
+            f"- {finding.verdict}: {finding.rule} {' on '.join(filter(None, (finding.head, finding.view_type)))}: "
+            f"{finding.reason}"
+            for finding in open_points[:MOST_REASONS]
+        ),
+        *([f"- and {len(open_points) - MOST_REASONS} more in the report"] if len(open_points) > MOST_REASONS else []),
+        "The whole report is on this run's *Report* tab and under *Model promotions*.",
+    ]
+    if gate.verdict != "pass":
+        lines.append("Approving this needs an override reason; it is recorded.")
+    return {"subject": f"Promote version {version}? {gate.verdict}, {lift}", "body": "\n\n".join(lines)}

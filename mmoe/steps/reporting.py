@@ -1,0 +1,132 @@
+"""Gather what a promotion report says from the plan, the lake, the registry and the models' own states."""
+
+from collections.abc import Collection
+from datetime import date
+from pathlib import Path
+
+from mmoe.data.scores import ScoreSet
+from mmoe.evaluate.metrics import calibration_curve
+from mmoe.evaluate.verdict import GateResult
+from mmoe.lake import ledger
+from mmoe.lake.reader import published_days, read_manifest
+from mmoe.lake.retention import audit, horizon
+from mmoe.report.data import Curve, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
+from mmoe.serve.benchmark import PrecisionComparison
+from mmoe.serve.scorer import Scorer
+from mmoe.steps.context import Context
+from mmoe.steps.evaluation import all_metrics, challenger_scores, measured_precisions, required_baseline, score
+from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder, open_day, version_folder
+from mmoe.steps.plan import Plan
+from mmoe.steps.training import curves
+from mmoe.train.state import read_state
+
+
+def gather(context: Context, plan: Plan, gate: GateResult, *, version: str, source_run: str) -> Report:
+    """The report of a plan's challenger."""
+    baseline = required_baseline(plan)
+    own, theirs = model_folder(context, plan), version_folder(context, baseline)
+    held_out = [ref.day for ref in plan.holdout_days]
+    distilled = {ref.day for ref in plan.train_days} if plan.distilled else set()
+    return Report(
+        title=f"{plan.kind.capitalize()} training through {plan.trained_through}",
+        report=plan.digest,
+        verdict=gate.verdict,
+        version=version,
+        baseline_version=baseline.version,
+        champion_version=plan.champion.version if plan.champion else baseline.version,
+        source_run=source_run,
+        schema_name=plan.schema_name,
+        gate=gate,
+        challenger=describe(context, version, own, challenger_scores(context, plan), held_out, distilled),
+        champion=describe(context, baseline.version, theirs, score(context, plan, theirs / BUNDLE), held_out, ()),
+        curves=tuple(
+            Curve(name=name, points=tuple((float(rows), loss) for rows, loss in points))
+            for name, points in curves(read_state(own / TRAINABLE)).items()
+        ),
+        gate_use=gate_use(context, plan, own),
+        distillation=distillation(plan),
+        mixed_precision=mixed_precision(measured_precisions(context, plan)),
+        retention=attestation(context),
+        reproduce=reproduction(plan),
+        config=plan.model_dump(mode="json", include={"kind", "model", "params", "distilled", "holdout_share"}),
+    )
+
+
+def describe(
+    context: Context, version: str, folder: Path, scores: ScoreSet, held_out: Collection[date],
+    distilled: Collection[date],
+) -> Model:  # fmt: skip
+    state = read_state(folder / TRAINABLE)
+    scorer = Scorer.load(folder / BUNDLE)
+    learned = {seen.day: "distilled" if seen.day in distilled else "trained" for seen in state.days}
+    uses = dict.fromkeys(held_out, "held out") | learned
+    return Model(
+        version=version,
+        digest=scorer.digest,
+        stage=state.stages[-1].kind,
+        experts=tuple(expert.kind for expert in state.model.experts),
+        parameters=sum(parameter.numel() for parameter in scorer.network.parameters()),
+        days=tuple(used_day(context, day, uses[day]) for day in sorted(uses)),
+        metrics=tuple(all_metrics(scores)),
+        calibration={
+            head: calibration_curve(scores.labels[head][final], scores.logits[head][final])
+            for head in scores.heads
+            if (final := scores.labels[head] == scores.labels[head]).any()
+        },
+    )
+
+
+def used_day(context: Context, day: date, use: str) -> UsedDay:
+    behind = horizon(context.store)
+    if day not in published_days(context.store):
+        return UsedDay.model_validate({"day": day, "use": use, "rows": None, "expired": bool(behind and day < behind)})
+    manifest = read_manifest(context.store, day)
+    warnings = tuple(str(failure) for failure in manifest.validation.failures)
+    return UsedDay.model_validate(
+        {"day": day, "use": use, "rows": manifest.rows, "expired": False, "warnings": warnings}
+    )
+
+
+def gate_use(context: Context, plan: Plan, folder: Path) -> dict[str, dict[str, tuple[float, ...]]]:
+    found = Scorer.load(folder / BUNDLE).gate_use(open_day(context, plan.holdout_days[-1]))
+    return {head: {name: tuple(use) for name, use in slices.items()} for head, slices in found.items()}
+
+
+def distillation(plan: Plan) -> Distillation | None:
+    if not plan.distilled or plan.baseline is None:
+        return None
+    settings = plan.params.distillation
+    return Distillation(
+        teacher_version=plan.baseline.version,
+        teacher_digest=plan.baseline.digest,
+        loss=settings.loss,
+        weight=settings.weight,
+        days=tuple(ref.day for ref in plan.train_days),
+    )
+
+
+def mixed_precision(measured: PrecisionComparison) -> MixedPrecision:
+    deltas = [delta for delta in measured.auc_delta.values() if delta is not None]
+    return MixedPrecision(
+        **measured.model_dump(exclude={"latency_ratio", "auc_delta"}),
+        summary={
+            "latency_ratio": measured.latency_ratio,
+            "auc_delta": sum(deltas) / len(deltas) if deltas else None,
+        },
+    )
+
+
+def attestation(context: Context) -> Retention:
+    checked = audit(context.store, context.settings.landing_path)
+    return Retention(
+        horizon=checked.horizon,
+        expired_days=tuple(ledger.expired_days(context.store)),
+        ledger_entries=checked.ledger_entries,
+        ledger_whole=checked.ok,
+    )
+
+
+def reproduction(plan: Plan) -> str:
+    steps = ["score", "train batch", "train incremental", "evaluate", "gate-plan"]
+    chosen = steps if plan.kind == "batch" else steps[2:]
+    return " && ".join(f"mmoe {step} --plan {plan.digest}" for step in chosen)
