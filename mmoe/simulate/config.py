@@ -24,9 +24,9 @@ class SimulatorConfig:
     ads: int = 1_200
     """Ads that run on any one day, about."""
     advertisers: int = 200
-    ad_life_days: float = 8.0
+    ad_life_days: float = 12.0
     """Mean number of days between an ad's first and last impression."""
-    taste_days: float = 16.0
+    taste_days: float = 30.0
     """Users' tastes on days d apart correlate by exp(-(d / taste_days)² / 2)."""
     maturity_days: int = 1
     """Days until `save` is final: the log's last `maturity_days` days carry it as null."""

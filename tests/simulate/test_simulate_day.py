@@ -118,8 +118,8 @@ def test_ads_come_and_go_and_age_a_day_each_day():
     early, next_day, late = (simulate_day(CONFIG, CONFIG.calendar[number]) for number in (4, 5, 21))
     kept = len(ids(early, "ad_id") & ids(next_day, "ad_id")) / len(ids(early, "ad_id"))
     left = len(ids(early, "ad_id") & ids(late, "ad_id")) / len(ids(early, "ad_id"))
-    assert 0.7 < kept < 0.95
-    assert left < 0.2
+    assert 0.8 < kept < 0.97
+    assert left < 0.3
     born = {}
     for number, simulated in ((4, early), (5, next_day), (21, late)):
         pairs = simulated.table.group_by("ad_id").aggregate([("ad_age_days", "min"), ("ad_age_days", "max")])
@@ -139,7 +139,7 @@ def test_what_was_true_earlier_ranks_worse_the_longer_ago_it_was(day):
     auc = [roc_auc(logits(impressions, people, running, shared, number - ago)[:, 0], clicks) for ago in (0, 4, 10, 18)]
     assert auc == sorted(auc, reverse=True)
     assert auc[0] - auc[1] < 0.02
-    assert auc[0] - auc[3] > 0.03
+    assert auc[0] - auc[3] > 0.02
 
 
 def test_view_types_differ_in_rate_in_position_bias_and_in_relevance(day):
