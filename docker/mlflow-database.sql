@@ -1,0 +1,2 @@
+-- Run once, when the PostgreSQL volume is empty.
+CREATE DATABASE mlflow;
