@@ -12,9 +12,23 @@ from pathlib import Path
 def exclusive(target: Path) -> Iterator[None]:
     """Hold the right to make `target`; waits for another process that makes it. Ends with its process."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / f".{target.name}.lock").open("ab") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    lock = target.parent / f".{target.name}.lock"
+    with _locked(lock):
+        try:
+            yield
+        finally:
+            lock.unlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file that `path` names; the one before may have removed the file we waited for."""
+    while True:
+        with path.open("ab") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _names(path, handle.fileno()):
+                yield
+                return
 
 
 @contextmanager
@@ -33,6 +47,14 @@ def written_aside(target: Path) -> Iterator[Path]:
         _flush(target.parent)
     finally:
         _remove(aside)
+
+
+def _names(path: Path, descriptor: int) -> bool:
+    """Whether the path still names the open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path: Path) -> None:

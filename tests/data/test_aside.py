@@ -49,3 +49,21 @@ def test_a_second_writer_waits_for_the_first(tmp_path: Path) -> None:
         order.append("first")
     waiting.join()
     assert order == ["first", "second"]
+
+
+def test_many_writers_go_one_by_one_and_leave_no_lock_file(tmp_path: Path) -> None:
+    inside, most = [0], [0]
+
+    def write() -> None:
+        for _ in range(20):
+            with exclusive(tmp_path / "out"):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                inside[0] -= 1
+
+    writers = [threading.Thread(target=write) for _ in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert most == [1] and not list(tmp_path.iterdir())

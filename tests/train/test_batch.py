@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -16,6 +18,9 @@ from mmoe.config import ModelConfig
 from mmoe.data.scores import read_scores
 from mmoe.data.teachers import Teacher
 from mmoe.errors import TrainingError
+from mmoe.lake.partitions import canonical_schema
+from mmoe.lake.reader import Partition
+from mmoe.schema import Schema
 from mmoe.serve.export import export_bundle
 from mmoe.serve.scorer import Scorer
 from mmoe.train.batch import train_batch
@@ -87,7 +92,7 @@ def test_a_killed_training_leaves_nothing_and_the_next_one_is_as_if_it_had_not_b
     code = f"""
 import os, signal
 from pathlib import Path
-from datetime import date
+from datetime import UTC, date, datetime
 from mmoe.config import Params
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
@@ -167,3 +172,30 @@ def test_training_leaves_threads_and_random_state_as_they_were(train, make_parti
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     train([make_partition(DAY)], model=ModelConfig.model_validate({"experts": [{"kind": "mlp"}], "dropout": 0.5}))
     assert torch.equal(torch.random.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+def test_a_log_with_one_text_feature_and_text_groups_is_enough(train, tmp_path) -> None:
+    schema = Schema.model_validate(
+        {
+            "name": "tiny",
+            "view_type": {"values": ["only"]},
+            "group_id": "session",
+            "features": {"categorical": {"word": {"buckets": 10}}},
+            "labels": {"click": {}},
+        }
+    )
+    columns = {
+        "event_id": [str(row) for row in range(300)],
+        "event_time": [datetime(2026, 3, 1, tzinfo=UTC)] * 300,
+        "view_type": ["only"] * 300,
+        "group_id": [f"s{row % 7}" for row in range(300)],
+        "word": ["good" if row % 3 else "bad" for row in range(300)],
+        "click": [int(row % 3 > 0) for row in range(300)],
+    }
+    arrow_schema = canonical_schema(schema, pa.string())
+    arrays = [pa.array(columns[field.name]).cast(field.type) for field in arrow_schema]
+    pq.write_table(pa.table(arrays, schema=arrow_schema), tmp_path / "tiny.parquet")
+    partition = Partition(day=DAY, digest="tiny", files=(tmp_path / "tiny.parquet",), rows=300)
+    _, scores = score(train([partition], schema=schema).folder, partition, tmp_path / "s.parquet")
+    assert roc_auc_score(scores.labels["click"], scores.logits["click"]) == 1
+    assert len(set(scores.group)) == 7
