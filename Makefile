@@ -10,7 +10,7 @@ SCHEMA ?=
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test e2e check lock clean
+.PHONY: help setup demo up down repro test e2e check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -33,6 +33,9 @@ up: $(SETUP) ## start Airflow's UI and MLflow's in the background on what the de
 
 down: $(SETUP) ## stop them
 	@$(BIN)/python -m mmoe.demo down
+
+repro: $(SETUP) ## the same steps without Airflow: dvc repro on what the demo left
+	@MMOE_HOME=$(CURDIR)/var/demo MMOE_PARAMS_FILE=$(CURDIR)/params.yaml PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
 test: $(SETUP) ## the tests, in parallel
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not e2e and not gpu"

@@ -1,5 +1,6 @@
 """WHAT to train and gate: params.yaml as frozen objects. No torch here, so DAG files may read it."""
 
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -105,6 +106,13 @@ class ServeConfig(Frozen):
     """Paired timings of the float32 and the bfloat16 export."""
 
 
+class ExperimentConfig(Frozen):
+    """What `dvc repro` reproduces."""
+
+    as_of: date | None = None
+    """As-of date of the window; the workflow passes its own."""
+
+
 class Params(Frozen):
     """All of params.yaml."""
 
@@ -120,6 +128,7 @@ class Params(Frozen):
     retention: RetentionConfig = RetentionConfig()
     gate: GateConfig
     serve: ServeConfig = ServeConfig()
+    experiment: ExperimentConfig = ExperimentConfig()
 
 
 def load_params(path: Path) -> Params:

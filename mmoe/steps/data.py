@@ -1,13 +1,12 @@
 """Steps of the data plane: deliver, ingest, validate, publish."""
 
-from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from mmoe.errors import LakeError
 from mmoe.lake.ingest import stage_day
-from mmoe.lake.landing import deliver
+from mmoe.lake.landing import deliver, find_days
 from mmoe.lake.publish import load_validation, publish, quarantine, save_validation
 from mmoe.lake.reader import trailing_manifests
 from mmoe.lake.staging import load_staged
@@ -16,9 +15,10 @@ from mmoe.steps.context import Context
 BACKFILL_PREFIX = "backfill__"
 
 
-def deliver_step(context: Context, data: Path, days: Collection[date] | None) -> dict[str, Any]:
-    """Raw files of a data folder into the landing zone."""
-    delivery = deliver(data, context.schema, context.settings.landing_path, days=days)
+def deliver_step(context: Context, folder: Path, span: tuple[date, date] | None) -> dict[str, Any]:
+    """Raw files of a data folder into the landing zone, of all days or of a span."""
+    days = None if span is None else [day for day in find_days(folder, context.schema) if span[0] <= day <= span[1]]
+    delivery = deliver(folder, context.schema, context.settings.landing_path, days=days)
     return {"days": len(delivery.days)}
 
 

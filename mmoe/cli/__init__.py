@@ -1,0 +1,39 @@
+"""One command a pipeline step: what the DAGs, dvc.yaml and a person at a shell all call.
+
+Every command prints for a person and ends with one JSON line. Exit 0: done. 1: refused or failed, the reason on stderr.
+2: usage.
+"""
+
+import json
+import sys
+
+import typer
+
+from mmoe.cli.data import data
+from mmoe.cli.training import training
+from mmoe.errors import MmoeError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of mmoe.")
+app.registered_commands += [*data.registered_commands, *training.registered_commands]
+app.registered_groups += [*data.registered_groups, *training.registered_groups]
+
+
+def main() -> None:
+    """Run a command; errors go to stderr in one line, and to the closing JSON line for whoever scripts it."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        app(standalone_mode=False)
+    except MmoeError as error:
+        fail(str(error), type(error).__name__, 1)
+    except typer.Exit as request:
+        sys.exit(request.exit_code)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        fail(error.format_message(), "UsageError", 2)
+
+
+def fail(message: str, kind: str, code: int) -> None:
+    print(f"mmoe: {message}", file=sys.stderr)  # noqa: T201
+    typer.echo(json.dumps({"error": message, "kind": kind}))
+    sys.exit(code)

@@ -1,0 +1,134 @@
+"""Commands of models: plan, score, train, evaluate, gate, report, install, promote."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmoe.cli.common import AsOf, PlanId, Save, finish, parse_day
+from mmoe.steps.context import load_context
+
+training = typer.Typer()
+plan = typer.Typer(no_args_is_help=True, help="Fix everything a training run depends on.")
+train = typer.Typer(no_args_is_help=True, help="Train what a plan says.")
+training.add_typer(plan, name="plan")
+training.add_typer(train, name="train")
+
+
+@plan.command("bootstrap")
+def plan_bootstrap(
+    first: Annotated[date, typer.Option(parser=parse_day, help="First day to train on.")],
+    last: Annotated[date, typer.Option(parser=parse_day, help="Last day to train on.")],
+) -> None:
+    """The first champion's days and parameters."""
+    from mmoe.steps.planning import plan_bootstrap_step
+
+    finish(plan_bootstrap_step(load_context(), first, last))
+
+
+@plan.command("batch")
+def plan_batch(
+    as_of: AsOf,
+    train_days: Annotated[int | None, typer.Option(min=1)] = None,
+    catch_up_days: Annotated[int | None, typer.Option(min=0)] = None,
+    holdout_days: Annotated[int | None, typer.Option(min=1)] = None,
+    experts: Annotated[str, typer.Option(help="For example 'dcnv2, dcnv2, mlp'; default: params.yaml.")] = "",
+    distillation: Annotated[str, typer.Option(help="on or off; default: params.yaml.")] = "",
+    profile: Annotated[str, typer.Option(help="Gate profile.")] = "lift",
+    save: Save = None,
+) -> None:
+    """A challenger's days, champion and parameters."""
+    from mmoe.steps.planning import BatchChoices, plan_batch_step
+
+    choices = BatchChoices(
+        train_days=train_days, catch_up_days=catch_up_days, holdout_days=holdout_days, experts=experts,
+        distillation=distillation, profile=profile,
+    )  # fmt: skip
+    finish(plan_batch_step(load_context(), as_of, choices), save)
+
+
+@plan.command("incremental")
+def plan_incremental(day: Annotated[date, typer.Option("--day", parser=parse_day)]) -> None:
+    """The champion's next days, up to DAY."""
+    from mmoe.steps.planning import plan_incremental_step
+
+    finish(plan_incremental_step(load_context(), day))
+
+
+@training.command()
+def score(plan_id: PlanId, save: Save = None) -> None:
+    """The teacher's score sets on a plan's training days."""
+    from mmoe.steps.training import score_teacher_step
+
+    finish(score_teacher_step(load_context(), plan_id), save)
+
+
+@train.command("batch")
+def train_batch(plan_id: PlanId, save: Save = None) -> None:
+    """The plan's training days, with distillation if it says so."""
+    from mmoe.steps.training import train_batch_step
+
+    finish(train_batch_step(load_context(), plan_id), save)
+
+
+@train.command("incremental")
+def train_incremental(plan_id: PlanId, save: Save = None) -> None:
+    """The plan's catch-up days, in order, without distillation; registers the result."""
+    from mmoe.steps.training import train_incremental_step
+
+    finish(train_incremental_step(load_context(), plan_id), save)
+
+
+@training.command()
+def install(plan_id: PlanId, actor: Annotated[str, typer.Option(help="Who installs it.")] = "shell") -> None:
+    """Register a bootstrap plan's model and make it the first champion."""
+    from mmoe.steps.release import install_step
+
+    finish(install_step(load_context(), plan_id, actor))
+
+
+@training.command()
+def evaluate(plan_id: PlanId, save: Save = None) -> None:
+    """Score the held-out days with baseline and challenger; time both precisions."""
+    from mmoe.steps.evaluation import evaluate_step
+
+    finish(evaluate_step(load_context(), plan_id), save)
+
+
+@training.command("gate-plan")
+def gate_plan(plan_id: PlanId, save: Save = None) -> None:
+    """Judge a plan's challenger. A fail is a result: the exit code is 0."""
+    from mmoe.steps.evaluation import gate_step
+
+    finish(gate_step(load_context(), plan_id), save)
+
+
+@training.command()
+def report(plan_id: PlanId, source_run: Annotated[str, typer.Option(help="The Airflow run.")] = "shell") -> None:
+    """Write the promotion report."""
+    from mmoe.steps.release import report_step
+
+    finish(report_step(load_context(), plan_id, source_run))
+
+
+@training.command("promote-plan")
+def promote_plan(
+    plan_id: PlanId,
+    actor: Annotated[str, typer.Option(help="Who approved it.")],
+    override_reason: Annotated[str, typer.Option(help="Why anything but a pass is promoted.")] = "",
+) -> None:
+    """Make a plan's challenger the champion, if the gate, the digest and the champion still allow it."""
+    from mmoe.steps.release import promote_step
+
+    finish(promote_step(load_context(), plan_id, actor, override_reason))
+
+
+@training.command()
+def plots(
+    plan_id: PlanId, folder: Annotated[Path, typer.Option(help="Where to write losses.csv and lifts.csv.")]
+) -> None:
+    """Loss curves and lifts of a plan as CSV, for DVC's plots."""
+    from mmoe.steps.experiment import plots_step
+
+    finish(plots_step(load_context(), plan_id, folder))
