@@ -34,6 +34,11 @@ class Model(Frozen):
     calibration: dict[str, tuple[Bin, ...]]
     """Calibration curve per head on the held-out rows."""
 
+    @property
+    def learned_through(self) -> date:
+        """The newest day it was trained on: part of a lift may be freshness rather than architecture."""
+        return max(used.day for used in self.days if used.use != "held out")
+
 
 class Curve(Frozen):
     """A loss over the rows learned."""

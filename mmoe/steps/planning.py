@@ -70,7 +70,8 @@ def plan_batch_step(context: Context, as_of: date, choices: BatchChoices) -> dic
 
 def plan_incremental_step(context: Context, day: date) -> dict[str, Any]:
     """Plan the champion's update through `day`; asks to skip where there is no champion or nothing new."""
-    champion = Registry(context.settings).alias("champion")
+    registry = Registry(context.settings)
+    champion = registry.alias("champion")
     if champion is None:
         return {"skip": True, "reason": "there is no champion yet; run bootstrap first"}
     new = [each for each in published_days(context.store) if champion.trained_through < each <= day]
@@ -85,7 +86,7 @@ def plan_incremental_step(context: Context, day: date) -> dict[str, Any]:
         holdout_days=new[-1:],
         holdout_share=context.params.incremental.holdout_share,
         profile="refresh",
-        model=context.params.model,
+        model=ModelConfig.model_validate(registry.config(champion.version)["model"]),
     )
     return described(context, plan)
 
