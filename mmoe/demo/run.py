@@ -125,6 +125,7 @@ def settings_for(home: Path, log: Log, timeline: Timeline) -> tuple[tuple[str, s
         ("MMOE_PARAMS_FILE", str(path)),
         ("MMOE_SCHEMA_FILE", schema or str(Path(log.schema_file).resolve())),
         ("MMOE_LOG_ENDS", str(timeline.fresh)),
+        ("MMOE_THREADS", "1"),  # Airflow works beside; two threads on two busy cores are slower than one
     )
 
 
