@@ -1,0 +1,125 @@
+import re
+from datetime import date
+
+import pytest
+
+from mmoe.evaluate.metrics import Bin, HeadMetrics
+from mmoe.evaluate.verdict import Calibration, Finding, GateResult, Lift
+from mmoe.report.data import Curve, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
+from mmoe.report.plots import Axis, forest, ticks
+from mmoe.report.render import render
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+def lift(head, view_type, low, high):
+    middle = None if low is None else (low + high) / 2
+    return Lift(
+        head=head, view_type=view_type, champion_auc=0.7, challenger_auc=0.71, lift=middle, low=low, high=high,
+        rows=1000, positives=90,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def report():
+    metric = HeadMetrics(
+        head="click", view_type=None, rows=1000, positives=90, auc=0.71, pr_auc=0.2, log_loss=0.3,
+        normalised_entropy=0.9, calibration=1.02,
+    )  # fmt: skip
+    days = (
+        UsedDay(day=date(2026, 9, 1), use="trained", rows=None, expired=True),
+        UsedDay(day=date(2026, 9, 9), use="distilled", rows=1000, expired=False, warnings=("volume: low",)),
+        UsedDay(day=date(2026, 9, 22), use="held out", rows=1000, expired=False),
+    )
+    model = Model(
+        version="2", digest="d" * 64, stage="incremental", experts=("dcnv2", "mlp"), parameters=1234, days=days,
+        metrics=(metric,), calibration={"click": (Bin(predicted=0.1, observed=0.12, rows=500),)},
+    )  # fmt: skip
+    gate = GateResult(
+        verdict="inconclusive", profile="lift", confidence=0.95, min_lift=0.001, slice_margin=-0.001,
+        days=(date(2026, 9, 22),), rows=1000, champion_digest="c" * 64, challenger_digest="d" * 64,
+        findings=(
+            Finding(rule="calibration", head="click", verdict="pass", reason="fine"),
+            Finding(rule="slice", head="click", view_type=HOSTILE, verdict="inconclusive", reason="too few"),
+        ),
+        lifts=(lift(None, None, 0.002, 0.02), lift("click", None, -0.01, 0.02), lift("click", HOSTILE, None, None)),
+        calibration=(Calibration(head="click", champion=1.0, challenger=1.02),),
+    )  # fmt: skip
+    return Report(
+        title="Batch training", report="abc", verdict="inconclusive", version="2", baseline_version="1",
+        champion_version="3", source_run=HOSTILE, schema_name="ads", gate=gate, challenger=model, champion=model,
+        curves=(Curve(name="loss/click", points=((100.0, 0.6), (200.0, 0.4))),),
+        gate_use={"click": {"search": (0.75, 0.25)}},
+        distillation=Distillation(
+            teacher_version="1", teacher_digest="c" * 64, loss="pairwise_logistic", weight=0.2,
+            days=(date(2026, 9, 9),),
+        ),
+        mixed_precision=MixedPrecision(
+            batch_size=512, rounds=60, threads=1, native_bfloat16=True, float32_ms=6.0, bfloat16_ms=3.0, rows=1000,
+            float32_auc={"click": 0.71, "hide": None}, bfloat16_auc={"click": 0.7101, "hide": None},
+            summary={"latency_ratio": 0.5, "auc_delta": 0.0001},
+        ),
+        retention=Retention(
+            horizon=date(2026, 9, 9), expired_days=(date(2026, 9, 1),), ledger_entries=1, ledger_whole=True
+        ),
+        reproduce="mmoe train batch --plan abc", config={"seed": 17},
+    )  # fmt: skip
+
+
+def test_the_verdict_comes_before_everything_else(report):
+    body = render(report).split("<body>")[1]
+    text = re.sub(r"<[^>]+>", " ", body)
+    assert text.index("inconclusive") < text.index("Why this verdict") < text.index("Relative AUC lift")
+
+
+def test_what_a_name_holds_is_never_markup(report):
+    html = render(report)
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+def test_the_page_asks_for_nothing_from_outside(report):
+    assert re.findall(r"(?:src|href)=|url\(|@import|https?://", render(report)) == []
+
+
+def test_undecided_rules_are_shown_before_those_that_hold(report):
+    html = render(report)
+    assert html.index("too few") < html.index("fine")
+
+
+def test_expired_days_warnings_and_teacher_are_shown(report):
+    html = render(report)
+    assert re.search(r'class="trained expired"[^>]*>09-01', html)
+    assert "2026-09-09: volume: low" in html
+    assert "pairwise_logistic" in html
+
+
+def test_a_baseline_that_is_not_the_champion_is_explained(report):
+    assert "its newest ancestor that has not" in render(report)
+    assert "its newest ancestor that has not" not in render(report.model_copy(update={"champion_version": "1"}))
+
+
+def test_every_plot_has_a_text_for_screen_readers(report):
+    html = render(report)
+    assert html.count("<svg") == html.count('role="img" aria-label="') >= 4
+
+
+def test_a_slice_too_small_to_measure_says_so_in_the_forest():
+    assert "too few labels (90 positives)" in forest([lift("hide", "search", None, None)], 0.001)
+
+
+def test_the_forest_places_the_estimate_between_its_bounds():
+    drawn = forest([lift("click", None, -0.01, 0.03)], 0.001)
+    x1, x2 = (float(value) for value in re.search(r'x1="([\d.]+)" y1="20" x2="([\d.]+)"', drawn).groups())
+    assert x1 < float(re.search(r'cx="([\d.]+)"', drawn)[1]) < x2
+
+
+def test_ticks_are_round_and_inside():
+    found = ticks(Axis(low=-0.013, high=0.041, start=0, end=100))
+    assert 3 <= len(found) <= 7
+    assert all(-0.013 <= value <= 0.041 for value in found)
+    assert 0 in found
+
+
+def test_a_report_survives_json(report):
+    assert Report.model_validate_json(report.model_dump_json()) == report
