@@ -37,7 +37,7 @@ class MmoeUi(AirflowPlugin):
             "icon": ICON.format(stroke=STROKE, path=BARS),
         },
         {
-            "name": "Promotion report",
+            "name": "Report",
             "href": f"{PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}",
             "destination": "dag_run",
             "url_route": "promotion-report",

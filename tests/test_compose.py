@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE, EXAMPLE = ROOT / "docker-compose.yml", ROOT / ".env.example"
 COMPONENTS = {
-    "postgres", "redis", "object-store", "buckets", "mlflow", "airflow-init", "api-server", "scheduler",
+    "postgres", "databases", "redis", "object-store", "buckets", "mlflow", "airflow-init", "api-server", "scheduler",
     "dag-processor", "triggerer", "worker", "worker-gpu",
 }  # fmt: skip
 
@@ -48,7 +48,7 @@ def test_the_file_is_valid_once_every_secret_is_given(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     services = yaml.safe_load(finished.stdout)["services"]
     assert set(services) == COMPONENTS
-    one_shot = {"buckets", "airflow-init"}
+    one_shot = {"databases", "buckets", "airflow-init"}
     assert {name for name, service in services.items() if "healthcheck" not in service} == one_shot
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert len(published) == 2

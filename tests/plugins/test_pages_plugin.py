@@ -60,5 +60,5 @@ def test_the_navigation_and_each_run_lead_to_pages_that_exist(asked):
     assert found == {
         "Model promotions": ("nav", "mmoe/promotions"),
         "Data": ("nav", "mmoe/data"),
-        "Promotion report": ("dag_run", "mmoe/runs/{DAG_ID}/{RUN_ID}"),
+        "Report": ("dag_run", "mmoe/runs/{DAG_ID}/{RUN_ID}"),
     }

@@ -10,9 +10,11 @@ import pytest
 from fastapi import Depends, HTTPException
 from fastapi.testclient import TestClient
 
+from mmoe.evaluate.verdict import GateResult, Lift
 from mmoe.lake.partitions import manifest_key
 from mmoe.lake.store import Store
 from mmoe.registry.records import Records
+from mmoe.report.data import Report
 from mmoe.settings import Settings
 from mmoe.web import Guards, build_app
 from mmoe.web.lake_page import read_lake
@@ -78,6 +80,12 @@ def test_a_report_and_its_data_are_served(client: TestClient, write_report: Writ
     write_report("r2")
     assert client.get("/reports/r2").text == "<!doctype html><title>r2</title>"
     assert client.get("/reports/r2/report.json").json()["title"] == "Report r2"
+
+
+def test_what_is_read_from_a_report_is_what_reports_say() -> None:
+    assert {"title", "verdict", "version", "baseline_version", "source_run", "gate"} <= set(Report.model_fields)
+    assert {"head", "view_type", "lift", "low", "high"} <= set(Lift.model_fields)
+    assert "lifts" in GateResult.model_fields
 
 
 def test_a_run_shows_the_report_it_wrote(client: TestClient, write_report: Write) -> None:

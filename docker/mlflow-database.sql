@@ -1,2 +1,0 @@
--- Run once, when the PostgreSQL volume is empty.
-CREATE DATABASE mlflow;
