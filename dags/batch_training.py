@@ -5,7 +5,7 @@ from datetime import timedelta
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param
 
-from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL
+from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL, TRAINING_QUEUE
 from mmoe_airflow.calendar import on_calendar
 from mmoe_airflow.promote import Promote
 from mmoe_airflow.step import Step
@@ -64,25 +64,24 @@ with DAG(
         },
     )  # fmt: skip
     chosen = {"plan": "{{ ti.xcom_pull(task_ids='plan')['plan'] }}"}
+    heavy = {"pool": TRAINING_POOL, "queue": TRAINING_QUEUE, "options": chosen}
     score_teacher = Step(
-        task_id="score_teacher", command=["score"], options=chosen, pool=TRAINING_POOL,
+        task_id="score_teacher", command=["score"], **heavy,
         doc_md="The champion's logits on every training day, once per day and champion.",
     )  # fmt: skip
     train = Step(
-        task_id="train", command=["train", "batch"], options=chosen, pool=TRAINING_POOL,
+        task_id="train", command=["train", "batch"], **heavy,
         doc_md="Cross-entropy and distillation over the training days.",
     )  # fmt: skip
     catch_up = Step(
-        task_id="catch_up", command=["train", "incremental"], options=chosen, pool=TRAINING_POOL,
+        task_id="catch_up", command=["train", "incremental"], **heavy,
         doc_md="The newest days, in order, without distillation; registers the challenger.",
     )  # fmt: skip
     evaluate = Step(
-        task_id="evaluate", command=["evaluate"], options=chosen, pool=TRAINING_POOL,
+        task_id="evaluate", command=["evaluate"], **heavy,
         doc_md="Score sets of both models on the held-out days; mixed-precision timing.",
     )  # fmt: skip
-    gate = Step(
-        task_id="gate", command=["gate-plan"], options=chosen, doc_md="pass, fail or inconclusive, with reasons."
-    )
+    gate = Step(task_id="gate", command=["gate-plan"], options=chosen, doc_md="The verdict, with a reason per rule.")
     report = Step(
         task_id="report", command=["report"], options={**chosen, "source-run": "{{ run_id }}"},
         doc_md="The page a person decides from.",

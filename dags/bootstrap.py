@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL
+from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL, TRAINING_QUEUE
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -37,7 +37,7 @@ with DAG(
     )  # fmt: skip
     chosen = {"plan": "{{ ti.xcom_pull(task_ids='plan')['plan'] }}"}
     train = Step(
-        task_id="train", command=["train", "batch"], options=chosen, pool=TRAINING_POOL,
+        task_id="train", command=["train", "batch"], options=chosen, pool=TRAINING_POOL, queue=TRAINING_QUEUE,
         doc_md="One pass over the days, without distillation.",
     )  # fmt: skip
     install = Step(

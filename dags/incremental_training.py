@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 
-from mmoe_airflow.assets import FRESH_PARTITION, PROMOTION_POOL, RETRYING, TRAINING_POOL
+from mmoe_airflow.assets import FRESH_PARTITION, PROMOTION_POOL, RETRYING, TRAINING_POOL, TRAINING_QUEUE
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -38,11 +38,11 @@ with DAG(
     )  # fmt: skip
     chosen = {"plan": "{{ ti.xcom_pull(task_ids='plan')['plan'] }}"}
     train = Step(
-        task_id="train", command=["train", "incremental"], options=chosen, pool=TRAINING_POOL,
+        task_id="train", command=["train", "incremental"], options=chosen, pool=TRAINING_POOL, queue=TRAINING_QUEUE,
         doc_md="Warm start, new days in order.",
     )  # fmt: skip
     evaluate = Step(
-        task_id="evaluate", command=["evaluate"], options=chosen, pool=TRAINING_POOL,
+        task_id="evaluate", command=["evaluate"], options=chosen, pool=TRAINING_POOL, queue=TRAINING_QUEUE,
         doc_md="Score sets of both models on the groups left out.",
     )  # fmt: skip
     gate = Step(task_id="gate", command=["gate-plan"], options=chosen, doc_md="Refresh profile: not worse.")

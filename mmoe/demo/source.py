@@ -1,5 +1,6 @@
 """The demo's engagement log: the simulator's, with faults, or a folder of the user's."""
 
+import contextlib
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from mmoe.errors import SchemaError
 from mmoe.lake.landing import deliver, find_days
+from mmoe.lake.sources import raw_files
 from mmoe.schema import SHIPPED, Schema, load_schema
 
 FIRST_DAY = date(2026, 9, 1)
@@ -70,7 +72,7 @@ def user_log(data: Path, schema_file: str | None) -> Log:
     name = schema_file or fitting_schema(data)
     schema = load_schema(name)
     days = tuple(find_days(data, schema))
-    return Log(folder=data, schema=schema, schema_file=name, days=days, rows_per_day=rows_a_day(data, days))
+    return Log(folder=data, schema=schema, schema_file=name, days=days, rows_per_day=rows_a_day(data, schema, days))
 
 
 def fitting_schema(data: Path) -> str:
@@ -78,8 +80,8 @@ def fitting_schema(data: Path) -> str:
     if (data / "schema.yaml").is_file():
         return str(data / "schema.yaml")
     for path in sorted(SHIPPED.glob("*.yaml")):
-        schema = load_schema(path.stem)
-        if any(data.glob(schema.source.files.replace("{date}", "*").replace("{yyyymmdd}", "*"))):
+        with contextlib.suppress(SchemaError):
+            raw_files(data, load_schema(path.stem))
             return path.stem
     raise SchemaError(
         f"DATA={data}: no shipped schema fits its files. Describe them in a YAML file (docs/schema.md) and pass it: "
@@ -87,12 +89,13 @@ def fitting_schema(data: Path) -> str:
     )
 
 
-def rows_a_day(data: Path, days: tuple[date, ...]) -> int:
-    """About how many rows a day holds, by Parquet footers; 0 where the files are of another kind."""
+def rows_a_day(data: Path, schema: Schema, days: tuple[date, ...]) -> int:
+    """About how many rows a day holds, by Parquet footers; 0 where the files are of another kind or damaged."""
+    import pyarrow as pa
     import pyarrow.parquet as parquet
 
     rows = 0
-    for path in data.rglob("*.parquet"):
-        if any(token in str(path.relative_to(data)) for day in days for token in (f"{day}", f"{day:%Y%m%d}")):
-            rows += parquet.read_metadata(path).num_rows
+    for file in raw_files(data, schema):
+        with contextlib.suppress(pa.ArrowInvalid, OSError):
+            rows += parquet.read_metadata(file.path).num_rows
     return rows // max(1, len(days))

@@ -45,12 +45,23 @@ def summarize(loop: Loop, log: Log, settings: Settings, journal: Journal, narrat
         "kept_partitions": [str(day) for day in published_days(store)],
         "quarantined": [{"day": str(record.day), "reason": record.reason} for record in list_quarantined(store)],
         "mixed_precision": report["mixed_precision"]["summary"],
+        "bayes_auc": bayes_auc(log.folder, [date.fromisoformat(day) for day in report["gate"]["days"]]),
         "report_path": str(report_path),
         "dag_runs": sorted(runs, key=lambda run: str(run["started"])),
         "seconds": round(journal.content["seconds"] + narrator.seconds, 1),
     }
     refuse_unexpected(runs)
     return summary
+
+
+def bayes_auc(source: Path, days: list[date]) -> dict[str, float | None] | None:
+    """The best possible AUC per head on the held-out days, where the simulator knows it."""
+    from mmoe.simulate import HEADS, read_truth
+
+    if not (source / "truth.json").exists():
+        return None
+    truth = read_truth(source)
+    return {head: truth.bayes_auc(head, tuple(days)) for head in HEADS}
 
 
 def lifts(gate: dict[str, Any]) -> dict[str, Any]:

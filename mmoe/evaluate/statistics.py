@@ -66,8 +66,11 @@ def mean_of(estimates: list[Estimate]) -> Estimate:
 
 
 def interval(estimate: Estimate, confidence: float, cluster: Codes | None = None) -> Interval:
-    """Two-sided normal interval. `cluster` (N,) holds codes from 0 on; rows with -1 stand alone; None: all rows do."""
-    error = standard_error(estimate.influence, cluster)
+    """Two-sided normal interval. `cluster` (N,) holds codes from 0 on; rows with -1 stand alone; None: all rows do.
+
+    Never narrower than DeLong's: the deviations of a handful of clusters nearly cancel, and would pass for certainty.
+    """
+    error = max(standard_error(estimate.influence), standard_error(estimate.influence, cluster))
     reach = quantile(confidence) * error
     return Interval(value=estimate.value, low=estimate.value - reach, high=estimate.value + reach, standard_error=error)
 
@@ -92,3 +95,16 @@ def minimum_detectable_effect(standard_error: float, confidence: float) -> float
 def rows_needed(rows: int, standard_error: float, effect: float, confidence: float) -> int:
     """Rows at which `effect` would be detectable, the standard error falling with the root of the rows."""
     return int(np.ceil(rows * (minimum_detectable_effect(standard_error, confidence) / abs(effect)) ** 2))
+
+
+def rows_to_settle(rows: int, found: Interval, bound: float, effect: float, confidence: float) -> int | None:
+    """Rows at which an interval that straddles `bound` would probably not; None if that takes ever more.
+
+    Asked by the distance seen, but by no less than `effect`: a lift that happens to lie close to the bound does not
+    ask for millions. Where as many rows are at hand already, by the distance alone.
+    """
+    distance = abs(found.value - bound)
+    needed = rows_needed(rows, found.standard_error, max(distance, effect), confidence)
+    if needed > rows:
+        return needed
+    return rows_needed(rows, found.standard_error, distance, confidence) if distance else None

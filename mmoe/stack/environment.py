@@ -42,7 +42,7 @@ class StackConfig:
 def prepare_secrets(config: StackConfig) -> dict[str, str]:
     """Passwords of the stack's users, and its signing keys: made once, readable by the owner alone."""
     config.airflow_home.mkdir(parents=True, exist_ok=True)
-    write_once(config.airflow_home / "keys.json", lambda: {name: secrets.token_urlsafe(32) for name in ("jwt", "api")})
+    write_once(config.airflow_home / "keys.json", lambda: {name: secrets.token_urlsafe(64) for name in ("jwt", "api")})
     passwords = config.airflow_home / "passwords.json"
     write_once(passwords, lambda: {user: secrets.token_urlsafe(12) for user in USERS})
     known: dict[str, str] = json.loads(passwords.read_text())

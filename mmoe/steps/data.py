@@ -19,7 +19,7 @@ def deliver_step(context: Context, folder: Path, span: tuple[date, date] | None)
     """Raw files of a data folder into the landing zone, of all days or of a span."""
     days = None if span is None else [day for day in find_days(folder, context.schema) if span[0] <= day <= span[1]]
     delivery = deliver(folder, context.schema, context.settings.landing_path, days=days)
-    return {"days": len(delivery.days)}
+    return {"days": len(delivery.days), "written": delivery.written, "unsorted": delivery.unsorted}
 
 
 def ingest_step(context: Context, day: date) -> dict[str, Any]:

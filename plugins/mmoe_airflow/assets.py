@@ -1,5 +1,6 @@
 """Assets and pools that tie the DAGs together."""
 
+import os
 from datetime import timedelta
 
 from airflow.sdk import Asset
@@ -11,6 +12,8 @@ FRESH_PARTITION = Asset("fresh_engagement_partition", group="engagement")
 """A day was published by the schedule or by hand, not by a backfill: the champion may train on it."""
 
 TRAINING_POOL = "training"
+TRAINING_QUEUE = os.environ.get("MMOE_TRAINING_QUEUE", "default")
+"""Celery queue of tasks that want a GPU; executors without queues ignore it."""
 PROMOTION_POOL = "promotion"
 
 RETRYING = {"retries": 2, "retry_delay": timedelta(seconds=30), "retry_exponential_backoff": True}

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_parsing_loads_nothing_heavy(inspected):
 @pytest.mark.parametrize("dag_id", CHAINS)
 def test_tasks_form_exactly_the_documented_chain(inspected, dag_id):
     chain = CHAINS[dag_id]
-    expected = {task: [after] for task, after in zip(chain, chain[1:], strict=False)} | {chain[-1]: []}
+    expected = {task: [after] for task, after in pairwise(chain)} | {chain[-1]: []}
     assert inspected["dags"][dag_id]["tasks"] == expected
 
 

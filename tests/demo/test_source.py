@@ -13,7 +13,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path):
 
 def test_a_folder_that_no_shipped_schema_fits_asks_for_a_schema(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(SchemaError, match="SCHEMA=file.yaml"):
+    with pytest.raises(SchemaError, match=r"SCHEMA=file\.yaml"):
         user_log(tmp_path, None)
 
 
