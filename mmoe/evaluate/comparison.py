@@ -8,7 +8,16 @@ import numpy as np
 from mmoe.config import GateConfig, ProfileConfig
 from mmoe.data.scores import ScoreSet
 from mmoe.errors import EvaluationError
-from mmoe.evaluate.statistics import Codes, Estimate, auc_estimate, interval, mean_of, relative_lift, rows_needed
+from mmoe.evaluate.statistics import (
+    Codes,
+    Estimate,
+    Interval,
+    auc_estimate,
+    interval,
+    mean_of,
+    relative_lift,
+    rows_to_settle,
+)
 from mmoe.evaluate.verdict import Lift
 
 NEGLIGIBLE = 1e-4
@@ -97,8 +106,6 @@ def stated(
     confidence = comparison.config.confidence
     found = interval(lift, confidence, comparison.cluster[rows])
     counted = len(rows) if known is None else known
-    threshold = comparison.profile.min_lift if view_type is None else comparison.profile.slice_margin
-    effect = max(NEGLIGIBLE, abs(threshold))
     return Lift(
         head=head,
         view_type=view_type,
@@ -109,5 +116,18 @@ def stated(
         high=found.high,
         rows=counted,
         positives=positives,
-        rows_needed=rows_needed(counted, found.standard_error, effect, confidence),
+        rows_needed=rows_left_to_settle(comparison, head, view_type, found, counted),
     )
+
+
+def rows_left_to_settle(
+    comparison: Comparison, head: str | None, view_type: str | None, found: Interval, rows: int
+) -> int | None:
+    """None where the interval lies clear of what it is judged by."""
+    profile = comparison.profile
+    by_least = view_type is None and (head is None or head in comparison.primary)
+    threshold = profile.min_lift if by_least else profile.slice_margin
+    bound = 0.0 if by_least and 0 < threshold <= found.value else threshold
+    if not found.low <= bound <= found.high:
+        return None
+    return rows_to_settle(rows, found, bound, max(NEGLIGIBLE, abs(threshold)), comparison.config.confidence)

@@ -122,7 +122,7 @@ def judge_headline(comparison: Comparison, lift: Lift) -> Finding:
         return found("lift", lift, "pass", f"{shown} is not worse than {least:+.2%}")
     if lift.high < least:
         return found("lift", lift, "fail", f"{shown} lies below {least:+.2%}")
-    needed = f"about {lift.rows_needed:,} rows would tell" if lift.rows_needed else "more rows are needed"
+    needed = f"about {lift.rows_needed:,} rows would tell" if lift.rows_needed else "no number of rows may tell"
     return found("lift", lift, "inconclusive", f"{shown} does not settle {least:+.2%}; {needed}")
 
 
@@ -136,7 +136,7 @@ def judge_slice(comparison: Comparison, lift: Lift) -> Finding:
         return found("slice", lift, "fail", f"{shown} is worse than {margin:+.2%}")
     if lift.low > margin or not comparison.profile.prove_slices:
         return found("slice", lift, "pass", f"{shown} is not worse than {margin:+.2%}")
-    needed = f"about {lift.rows_needed:,} rows would tell" if lift.rows_needed else "more rows are needed"
+    needed = f"about {lift.rows_needed:,} rows would tell" if lift.rows_needed else "no number of rows may tell"
     return found("slice", lift, "inconclusive", f"{shown} could be worse than {margin:+.2%}; {needed}")
 
 

@@ -26,7 +26,7 @@ class Lift(Frozen):
     rows: int
     positives: int
     rows_needed: int | None = None
-    """Rows at which the threshold would be detectable with 80% power."""
+    """Rows at which the interval would probably lie clear of the bound that it straddles now; None where it does."""
 
 
 class Calibration(Frozen):

@@ -3,12 +3,14 @@ import pytest
 
 from mmoe.evaluate.metrics import probabilities, roc_auc
 from mmoe.evaluate.statistics import (
+    Interval,
     auc_estimate,
     interval,
     mean_of,
     minimum_detectable_effect,
     relative_lift,
     rows_needed,
+    rows_to_settle,
     standard_error,
 )
 
@@ -95,3 +97,26 @@ def test_intervals_of_equal_models_cover_zero_as_often_as_they_claim():
         found = interval(relative_lift(auc_estimate(labels, first), auc_estimate(labels, second)), 0.9)
         covered += found.low <= 0 <= found.high
     assert 0.85 <= covered / 300 <= 0.95
+
+
+def test_a_handful_of_groups_does_not_pass_for_certainty():
+    labels, first, second = make_rows(np.random.default_rng(7), 2000)
+    lift = relative_lift(auc_estimate(labels, first), auc_estimate(labels, second))
+    assert standard_error(lift.influence, np.zeros(2000, dtype=np.int64)) < 1e-9
+    assert interval(lift, 0.95, np.zeros(2000, dtype=np.int64)) == interval(lift, 0.95)
+
+
+def found_at(value, error):
+    return Interval(value=value, low=value - 1.96 * error, high=value + 1.96 * error, standard_error=error)
+
+
+@pytest.mark.parametrize("value", [-0.0009, 0.0, 0.0011, 0.004, -0.003])
+def test_the_rows_asked_for_are_always_more_than_are_at_hand(value):
+    error = 0.002
+    assert rows_to_settle(10_000, found_at(value, error), -0.001, 0.001, 0.95) > 10_000
+
+
+def test_a_large_lift_asks_for_fewer_rows_than_a_small_one_and_one_on_the_bound_for_no_number():
+    small, large = (rows_to_settle(1000, found_at(value, 0.02), 0, 0.001, 0.95) for value in (0.001, 0.03))
+    assert large < small / 100
+    assert rows_to_settle(10_000_000, found_at(-0.001, 0.0001), -0.001, 0.001, 0.95) is None
