@@ -58,7 +58,7 @@ class IncrementalConfig(Frozen):
 class DistillationConfig(Frozen):
     enabled: bool = True
     loss: Literal["pairwise_logistic", "pairwise_squared", "pointwise_bce", "logit_mse"] = "pairwise_logistic"
-    weight: float = Field(default=0.5, ge=0)
+    weight: float = Field(default=0.1, ge=0)
     """Factor on the distillation loss beside the task loss, for every head not named in head_weights."""
     head_weights: dict[str, float] = Field(default_factory=dict)
     temperature: float = Field(default=1.0, gt=0)

@@ -1,8 +1,10 @@
 """One demo from its first to its last chapter, resumed where an interrupted one stopped."""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +81,9 @@ def tell_story(loop: Loop, journal: Journal, log: Log, landing: Path, narrator: 
         narrator.say(f"{len(list(landing.glob('dt=*')))} days of raw files are in the landing zone")
         loop.backfill(timeline.history[0], timeline.history[-1], reprocess="none")
 
-    def late_day() -> None:
-        if log.late is not None:
-            log.deliver_late(landing)
-            loop.backfill(log.late, log.late, reprocess="failed")
+    def late_day(day: date) -> None:
+        log.deliver_late(landing)
+        loop.backfill(day, day, reprocess="failed")
 
     def first_champion() -> None:
         first, last = timeline.bootstrap
@@ -99,14 +100,16 @@ def tell_story(loop: Loop, journal: Journal, log: Log, landing: Path, narrator: 
         loop.run("engagement_ingest", f"demo__{timeline.fresh}", {}, partition_key=str(timeline.fresh))
         loop.wait_for_incremental(timeline.fresh)
 
-    for title, chapter in (
+    story: list[tuple[str, Callable[[], None]]] = [
         (f"History: backfill of {timeline.history[0]} to {timeline.history[-1]}", history),
-        ("A late day arrives: backfill of what failed", late_day),
         ("Bootstrap: the first champion, a shared-bottom DCNv2", first_champion),
         (f"Retention: what is older than {timeline.retention_days} days expires", retention),
         ("Batch training: MMoE with distillation, catch-up, gate, report, approval, promotion", challenger),
         (f"A fresh day, {timeline.fresh}: ingest, then incremental training of the champion", fresh_day),
-    ):
+    ]
+    if log.late is not None:
+        story.insert(1, ("A late day arrives: backfill of what failed", partial(late_day, log.late)))
+    for title, chapter in story:
         if not journal.is_done(title):
             narrator.chapter(title)
             chapter()
