@@ -68,7 +68,7 @@ def lifts(gate: dict[str, Any]) -> dict[str, Any]:
     """The gate's lifts as overall, by head, and by head and view type."""
 
     def cell(lift: dict[str, Any]) -> dict[str, Any]:
-        return {name: lift[name] for name in ("lift", "low", "high", "rows")}
+        return {name: lift[name] for name in ("lift", "low", "high", "rows", "champion_auc", "challenger_auc")}
 
     found = gate["lifts"]
     heads = sorted({lift["head"] for lift in found if lift["head"]})
