@@ -71,9 +71,8 @@ def unseen_days(days: Sequence[date], trained: Collection[date]) -> list[Finding
     if spoilt:
         reason = f"trained on the held-out {', '.join(map(str, spoilt))}: nothing can be concluded from those rows"
         return [Finding(rule="held-out days unseen", verdict="fail", reason=reason)]
-    return [
-        Finding(rule="held-out days unseen", verdict="pass", reason=f"{len(days)} held-out day(s), none trained on")
-    ]
+    reason = f"neither model has learned the held-out rows of {', '.join(map(str, days))}"
+    return [Finding(rule="held-out days unseen", verdict="pass", reason=reason)]
 
 
 def missing_heads(heads: Sequence[str], usable: Sequence[str], primary: Sequence[str]) -> list[Finding]:

@@ -1,1 +1,1 @@
-"""Promotion reports: a plain object first (data), drawn (plots) and rendered (render) second."""
+"""Promotion reports: a plain object (data), what it says in words (story), its drawings, and the page (render)."""
