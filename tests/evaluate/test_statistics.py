@@ -1,3 +1,5 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -120,3 +122,27 @@ def test_a_large_lift_asks_for_fewer_rows_than_a_small_one_and_one_on_the_bound_
     small, large = (rows_to_settle(1000, found_at(value, 0.02), 0, 0.001, 0.95) for value in (0.001, 0.03))
     assert large < small / 100
     assert rows_to_settle(10_000_000, found_at(-0.001, 0.0001), -0.001, 0.001, 0.95) is None
+
+
+def gaussian_rows(rng, rows, champion=1.0, challenger=1.1):
+    """Scores whose true AUCs are known: Φ(distance between the classes' means / √2)."""
+    labels = (rng.random(rows) < 0.2).astype(np.float64)
+    shared = rng.normal(0, 0.8, rows)
+    scores = [labels * distance + shared + rng.normal(0, 0.6, rows) for distance in (champion, challenger)]
+    return labels, *scores
+
+
+def test_a_known_lift_is_covered_as_claimed_and_found_with_the_power_that_its_rows_promise():
+    true = NormalDist().cdf(1.1 / np.sqrt(2)) / NormalDist().cdf(1 / np.sqrt(2)) - 1
+    rng = np.random.default_rng(8)
+    labels, first, second = gaussian_rows(rng, 4000)
+    pilot = interval(relative_lift(auc_estimate(labels, first), auc_estimate(labels, second)), 0.95)
+    rows = rows_needed(4000, pilot.standard_error, true, 0.95)
+    covered = significant = 0
+    for _ in range(250):
+        labels, first, second = gaussian_rows(rng, rows)
+        found = interval(relative_lift(auc_estimate(labels, first), auc_estimate(labels, second)), 0.95)
+        covered += found.low <= true <= found.high
+        significant += found.low > 0
+    assert 0.91 <= covered / 250 <= 0.985
+    assert 0.72 <= significant / 250 <= 0.88
