@@ -41,8 +41,9 @@ def components(config: StackConfig) -> tuple[Component, ...]:
     return (
         Component(name="api-server", command=(*airflow, "api-server")),
         Component(name="dag-processor", command=(*airflow, "dag-processor")),
-        Component(name="scheduler", command=(*airflow, "scheduler")),
-        Component(name="triggerer", command=(*airflow, "triggerer")),
+        # The api-server reads logs from disk: no log server, which would listen on every interface.
+        Component(name="scheduler", command=(*airflow, "scheduler", "--skip-serve-logs")),
+        Component(name="triggerer", command=(*airflow, "triggerer", "--skip-serve-logs")),
         Component(name="mlflow", command=mlflow),
     )
 

@@ -7,7 +7,7 @@ from mmoe.data.scores import ScoreSet, read_scores
 from mmoe.errors import TrainingError
 from mmoe.evaluate.metrics import HeadMetrics, head_metrics
 from mmoe.evaluate.offline_gate import evaluate_gate
-from mmoe.evaluate.verdict import GateResult
+from mmoe.evaluate.verdict import Finding, GateResult
 from mmoe.registry import Registry
 from mmoe.serve.benchmark import PrecisionComparison, compare_precisions
 from mmoe.serve.scorer import Scorer
@@ -128,7 +128,7 @@ def registered(registry: Registry, context: Context, plan: Plan) -> str:
     return found[-1]
 
 
-def finding_text(finding: Any) -> str:
+def finding_text(finding: Finding) -> str:
     place = " on ".join(part for part in (finding.head, finding.view_type) if part)
     return f"{finding.verdict}: {finding.rule}{' ' + place if place else ''}: {finding.reason}"
 

@@ -7,7 +7,7 @@ from mmoe.evaluate.verdict import GateResult
 from mmoe.registry import Registry
 from mmoe.report.render import render
 from mmoe.steps.context import Context
-from mmoe.steps.evaluation import registered, write_aside
+from mmoe.steps.evaluation import finding_text, registered, write_aside
 from mmoe.steps.models import TRAINABLE, model_folder
 from mmoe.steps.plan import Plan, load_plan
 from mmoe.steps.reporting import gather
@@ -90,11 +90,7 @@ def request(plan: Plan, gate: GateResult, version: str) -> dict[str, str]:
     lines = [
         f"**Verdict: {gate.verdict}** (profile *{gate.profile}*)",
         f"Mean AUC lift of the primary heads over version {against}: **{lift}** on {gate.rows:,} held-out rows.",
-        *(
-            f"- {finding.verdict}: {finding.rule} {' on '.join(filter(None, (finding.head, finding.view_type)))}: "
-            f"{finding.reason}"
-            for finding in open_points[:MOST_REASONS]
-        ),
+        *(f"- {finding_text(finding)}" for finding in open_points[:MOST_REASONS]),
         *([f"- and {len(open_points) - MOST_REASONS} more in the report"] if len(open_points) > MOST_REASONS else []),
         "The whole report is on this run's *Report* tab and under *Model promotions*.",
     ]

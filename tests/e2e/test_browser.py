@@ -1,9 +1,12 @@
 """The stack as a person meets it, in headless Chromium."""
 
+import contextlib
 import shutil
+from pathlib import Path
 
 import httpx
 import pytest
+from e2e_support import processes_of
 
 pytestmark = [
     pytest.mark.e2e,
@@ -11,6 +14,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium on the PATH"),
 ]
 
+LISTENING, LOOPBACK = "0A", "0100007F:"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -73,6 +77,20 @@ def test_anonymous_visitors_get_nothing_from_the_pages(served, demo):
     report = demo.summary["report_path"].split("/")[-2]
     for path in ("/mmoe/promotions", "/mmoe/data", f"/mmoe/reports/{report}"):
         assert httpx.get(url + path, follow_redirects=False).status_code == 401, path
+
+
+def test_nothing_listens_beyond_this_machine(served, demo):
+    inodes = {
+        fields[9]: fields[1]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for fields in map(str.split, Path(table).read_text().splitlines()[1:])
+        if fields[3] == LISTENING
+    }
+    for pid in processes_of(demo.home):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inode = descriptor.readlink().name.removeprefix("socket:[").rstrip("]")
+                assert inodes.get(inode, LOOPBACK).startswith(LOOPBACK), (pid, inodes[inode])
 
 
 def test_mlflow_serves_the_promoted_version(served, demo):
