@@ -26,6 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     first.wait()
     second = demo.start()
     assert second.wait(timeout=LONGEST) == 0, demo.log.read_text()[-5000:]
+    demo.left_running = processes_of(demo.home)
     return demo
 
 

@@ -41,6 +41,8 @@ class Demo:
         self.home = home
         self.port = free_port()
         self.log = home.parent / "demo.log"
+        self.left_running: list[int] | None = None
+        """Processes that outlived the finished demo, seen before anything else was started on its home."""
 
     def start(self) -> subprocess.Popen[bytes]:
         command = demo_command("run", "--home", self.home, "--rows", ROWS, "--airflow-port", self.port)
