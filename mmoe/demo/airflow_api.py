@@ -10,6 +10,7 @@ import httpx
 from mmoe.errors import MmoeError
 
 FINAL_STATES = {"success", "failed"}
+TRIES, SECONDS_BETWEEN_TRIES = 6, 2.0
 
 
 class AirflowError(MmoeError):
@@ -22,7 +23,7 @@ class Airflow:
     def __init__(self, url: str, user: str, password: str) -> None:
         self.user = user
         self.client = httpx.Client(base_url=url, timeout=60)
-        token = self._checked(self.client.post("/auth/token", json={"username": user, "password": password}))
+        token = self._checked(self._send("POST", "/auth/token", json={"username": user, "password": password}))
         self.client.headers["Authorization"] = f"Bearer {token['access_token']}"
 
     def wait_for_dags(self, dag_ids: set[str], seconds: float = 90) -> None:
@@ -35,23 +36,23 @@ class Airflow:
             time.sleep(0.5)
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
-        self._checked(self.client.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
+        self._checked(self._send("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         body = {"name": name, "slots": slots, "description": description}
-        response = self.client.post("/api/v2/pools", json=body)
+        response = self._send("POST", "/api/v2/pools", json=body)
         if response.status_code != httpx.codes.CONFLICT:
             self._checked(response)
 
     def trigger(self, dag_id: str, run_id: str, *, conf: dict[str, Any], partition_key: str | None = None) -> None:
         """Start a run under a chosen id; a run that exists already is left alone."""
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf, "partition_key": partition_key}
-        response = self.client.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+        response = self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
         if response.status_code != httpx.codes.CONFLICT:
             self._checked(response)
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
-        response = self.client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
+        response = self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
         return None if response.status_code == httpx.codes.NOT_FOUND else self._checked(response)
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
@@ -62,10 +63,10 @@ class Airflow:
 
     def clear(self, dag_id: str, run_id: str, *, only_failed: bool = True) -> None:
         body = {"dry_run": False, "only_failed": only_failed}
-        self._checked(self.client.post(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/clear", json=body))
+        self._checked(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/clear", json=body))
 
     def backfill(self, dag_id: str, first: date, last: date, *, reprocess: str, active_runs: int) -> int:
-        """Start a backfill of the partitions first…last; returns its id."""
+        """Start a backfill of the partitions first…last, unless one is running; returns its id."""
         body = {
             "dag_id": dag_id,
             "from_date": f"{first}T00:00:00Z",
@@ -73,7 +74,10 @@ class Airflow:
             "reprocess_behavior": reprocess,
             "max_active_runs": active_runs,
         }
-        return int(self._checked(self.client.post("/api/v2/backfills", json=body))["id"])
+        response = self._send("POST", "/api/v2/backfills", json=body)
+        if response.status_code == httpx.codes.CONFLICT:
+            return int(next(fill["id"] for fill in self.backfills(dag_id) if fill["completed_at"] is None))
+        return int(self._checked(response)["id"])
 
     def backfills(self, dag_id: str) -> list[dict[str, Any]]:
         return list(self._pages("backfills", "backfills", dag_id=dag_id))
@@ -85,21 +89,33 @@ class Airflow:
     def answer(self, dag_id: str, run_id: str, task_id: str, *, option: str, params: dict[str, Any]) -> None:
         """Answer a human-in-the-loop request as this user. A second answer is refused by Airflow (409)."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        self._checked(self.client.patch(path, json={"chosen_options": [option], "params_input": params}))
+        self._checked(self._send("PATCH", path, json={"chosen_options": [option], "params_input": params}))
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-        response = self.client.get(path, params={"deserialize": False})
+        response = self._send("GET", path, params={"deserialize": False})
         return None if response.status_code == httpx.codes.NOT_FOUND else self._checked(response)["value"]
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
-        return self._checked(self.client.get(f"/api/v2/{path}", params=params))
+        return self._checked(self._send("GET", f"/api/v2/{path}", params=params))
 
     def _pages(self, path: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
         offset = 0
         while page := self.get(path, limit=100, offset=offset, **params)[key]:
             yield from page
             offset += len(page)
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """Sent again after a fault of the server, which answers 500 while its SQLite database is locked.
+
+        Every request here may arrive twice: a run, pool, backfill or answer that is there already is a conflict (409).
+        """
+        for _ in range(TRIES - 1):
+            response = self.client.request(method, path, **content)
+            if not response.is_server_error:
+                return response
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        return self.client.request(method, path, **content)
 
     def _checked(self, response: httpx.Response) -> dict[str, Any]:
         if response.is_error:

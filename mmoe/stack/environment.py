@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmoe.stack.sqlite import CONNECT_ARGS_PATH
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 USERS = {"admin": "admin", "operator": "op", "viewer": "viewer", "demo-approver": "op"}
 """Login names of the embedded stack and their Airflow roles. `demo-approver` answers approvals in `make demo`."""
@@ -90,6 +92,8 @@ def airflow_variables(config: StackConfig, keys: dict[str, str]) -> dict[str, st
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS": CONNECT_ARGS_PATH,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": CONNECT_ARGS_PATH,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(config.airflow_port),
         "AIRFLOW__API__BASE_URL": config.airflow_url,

@@ -19,6 +19,7 @@ from mmoe.stack.processes import (
     stop_recorded,
     strays,
 )
+from mmoe.stack.sqlite import LOCK_TIMEOUT_SECONDS
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -89,3 +90,15 @@ def test_nothing_of_the_callers_airflow_reaches_the_stack(tmp_path, monkeypatch)
     assert "MMOE_LAKE" not in environment
     assert environment["MMOE_SCHEMA_FILE"] == "kuairand"
     assert environment["AIRFLOW_HOME"].startswith(str(tmp_path))
+
+
+def test_airflow_waits_for_a_locked_sqlite_database(tmp_path):
+    config = StackConfig(home=tmp_path)
+    prepare_secrets(config)
+    ask = (
+        "from airflow.settings import engine; print(engine.raw_connection().execute('PRAGMA busy_timeout').fetchone())"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", ask], env=process_environment(config), capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines()[-1] == f"({1000 * LOCK_TIMEOUT_SECONDS},)"
