@@ -109,7 +109,7 @@ class ServeConfig(Frozen):
 class ExperimentConfig(Frozen):
     """What `dvc repro` reproduces."""
 
-    as_of: date | None = None
+    as_of: date | None = Field(default=None, strict=False)
     """As-of date of the window; the workflow passes its own."""
 
 
