@@ -15,7 +15,14 @@ from mmoe.lake.manifest import (
     from_json,
     to_json,
 )
-from mmoe.lake.partitions import QUARANTINE, manifest_key, partition_prefix, quarantine_prefix, validation_key
+from mmoe.lake.partitions import (
+    QUARANTINE,
+    manifest_key,
+    partition_prefix,
+    quarantine_prefix,
+    staging_prefix,
+    validation_key,
+)
 from mmoe.lake.reader import refuse_expired
 from mmoe.lake.staging import Staged
 from mmoe.lake.store import Store
@@ -47,10 +54,9 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
     Raises LakeError when the validation failed or belongs to other rows, PartitionExpiredError behind the horizon.
     """
     _refuse_unvalidated(staged, validation, schema)
-    name = f"part-0-{staged.sha256[:8]}.parquet"
     manifest = Manifest(
         day=staged.day,
-        files=(DataFile(name=name, rows=staged.rows, bytes=staged.bytes, sha256=staged.sha256),),
+        files=staged.files,
         schema_name=staged.schema_name,
         schema_fingerprint=staged.schema_fingerprint,
         sources=staged.sources,
@@ -62,12 +68,13 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
     )
     with store.lock(LAKE_LOCK):
         refuse_expired(store, staged.day)
-        _put_rows(store, staged, partition_prefix(staged.day) + name)
+        for file in staged.files:
+            _put_rows(store, staged.day, file)
         store.write_bytes(manifest_key(staged.day), to_json(manifest))
-        kept = {manifest_key(staged.day), partition_prefix(staged.day) + name}
+        kept = {manifest_key(staged.day), *(partition_prefix(staged.day) + file.name for file in staged.files)}
         store.delete(entry.key for entry in store.list(partition_prefix(staged.day)) if entry.key not in kept)
         _close_records(store, staged.day, manifest.digest)
-    staged.path.unlink(missing_ok=True)
+    store.delete(staging_prefix(staged.day) + file.name for file in staged.files)
     return manifest
 
 
@@ -119,14 +126,16 @@ def _refuse_unvalidated(staged: Staged, validation: Validation, schema: Schema) 
         raise LakeError(f"day={staged.day}: staged under another schema than {schema.name!r}; run ingest again.")
 
 
-def _put_rows(store: Store, staged: Staged, key: str) -> None:
-    """The staged file into place, or the proof that an interrupted run has put it there already."""
-    if staged.path.is_file():
-        if file_digest(staged.path) != staged.sha256:
-            raise LakeError(f"day={staged.day}: the staged rows have changed since ingest; run ingest again.")
-        store.put_file(staged.path, key)
-    elif not store.list(key) or file_digest(store.local_path(key)) != staged.sha256:
-        raise PartitionMissingError(f"day={staged.day}: the staged rows are gone; run ingest for the day again.")
+def _put_rows(store: Store, day: date, file: DataFile) -> None:
+    """A staged file into place, or the proof that an interrupted run has put it there already."""
+    source, target = staging_prefix(day) + file.name, partition_prefix(day) + file.name
+    if store.list(source):
+        path = store.local_path(source)
+        if file_digest(path) != file.sha256:
+            raise LakeError(f"day={day}: the staged rows have changed since ingest; run ingest again.")
+        store.put_file(path, target)
+    elif not store.list(target) or file_digest(store.local_path(target)) != file.sha256:
+        raise PartitionMissingError(f"day={day}: the staged rows are gone; run ingest for the day again.")
 
 
 def _close_records(store: Store, day: date, digest: str, except_key: str | None = None) -> None:

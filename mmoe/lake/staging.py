@@ -1,4 +1,4 @@
-"""A staged day: canonical rows in a Parquet file under _staging/, and all that is known about them."""
+"""A staged day: canonical rows in Parquet files under _staging/, and all that is known about them."""
 
 import hashlib
 from datetime import date
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmoe.errors import PartitionMissingError
-from mmoe.lake.manifest import LabelCount, Problem, SourceFile, canonical_digest, from_json, to_json
+from mmoe.lake.manifest import DataFile, LabelCount, Problem, SourceFile, canonical_digest, from_json, to_json
 from mmoe.lake.partitions import GROUP_ID, staging_prefix
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
@@ -25,11 +25,8 @@ class Staged(Frozen):
     day: date
     schema_name: str
     schema_fingerprint: str
-    path: Path
-    """The rows: Parquet in canonical columns, ordered by (event_time, event_id)."""
-    rows: int
-    bytes: int
-    sha256: str
+    files: tuple[DataFile, ...]
+    """The rows: Parquet in canonical columns, ordered by (event_time, event_id), file after file."""
     sources: tuple[SourceFile, ...]
     counts: dict[str, int]
     problems: tuple[Problem, ...]
@@ -38,8 +35,12 @@ class Staged(Frozen):
     view_type_rows: dict[str, int]
 
     @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    @property
     def digest(self) -> str:
-        return canonical_digest(self.model_dump(mode="json", exclude={"path"}))
+        return canonical_digest(self.model_dump(mode="json"))
 
 
 def save_staged(
@@ -57,16 +58,14 @@ def save_staged(
     pq.write_table(rows, buffer, compression="zstd", row_group_size=ROW_GROUP)
     content = buffer.getvalue().to_pybytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    key = f"{staging_prefix(day)}rows-{sha256[:8]}.parquet"
+    file = DataFile(name=f"part-0-{sha256[:8]}.parquet", rows=rows.num_rows, bytes=len(content), sha256=sha256)
+    key = staging_prefix(day) + file.name
     store.write_bytes(key, content)
     staged = Staged(
         day=day,
         schema_name=schema.name,
         schema_fingerprint=schema.fingerprint,
-        path=store.local_path(key),
-        rows=rows.num_rows,
-        bytes=len(content),
-        sha256=sha256,
+        files=(file,),
         sources=sources,
         counts=counts,
         problems=problems,
@@ -85,6 +84,15 @@ def load_staged(store: Store, day: date) -> Staged:
     if content is None:
         raise PartitionMissingError(f"day={day}: nothing is staged; run ingest for the day first.")
     return from_json(Staged, content, staged_key(day))
+
+
+def staged_paths(store: Store, staged: Staged) -> tuple[Path, ...]:
+    """Local files with the rows, in order. Raises PartitionMissingError when they are gone."""
+    keys = [staging_prefix(staged.day) + file.name for file in staged.files]
+    there = {entry.key for entry in store.list(staging_prefix(staged.day))}
+    if not there.issuperset(keys):
+        raise PartitionMissingError(f"day={staged.day}: the staged rows are gone; run ingest for the day again.")
+    return tuple(store.local_path(key) for key in keys)
 
 
 def staged_key(day: date) -> str:

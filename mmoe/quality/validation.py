@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmoe.errors import PartitionMissingError, SchemaError
+from mmoe.errors import SchemaError
 from mmoe.lake.manifest import INGEST, Failure, Manifest, Severity, Validation
-from mmoe.lake.staging import Staged
+from mmoe.lake.staging import Staged, staged_paths
+from mmoe.lake.store import Store
 from mmoe.quality.bounds import bounds
 from mmoe.quality.suite import SUITES, load_suite
 from mmoe.schema import Schema
@@ -18,7 +20,9 @@ COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 COUNTS = ("element_count", "missing_count", "unexpected_count")
 
 
-def validate(staged: Staged, schema: Schema, trailing: list[Manifest], *, suites: Path = SUITES) -> Validation:
+def validate(
+    store: Store, staged: Staged, schema: Schema, trailing: list[Manifest], *, suites: Path = SUITES
+) -> Validation:
     """Check a staged day against its suite and against the days before it. Never raises for what the data holds.
 
     Status "failed" (a problem of ingest, or a critical expectation) keeps the day out of the lake; "warned" does not.
@@ -26,15 +30,14 @@ def validate(staged: Staged, schema: Schema, trailing: list[Manifest], *, suites
     """
     if staged.schema_fingerprint != schema.fingerprint:
         raise SchemaError(f"day={staged.day}: staged under another schema than {schema.name!r}; run ingest again.")
-    if not staged.path.is_file():
-        raise PartitionMissingError(f"day={staged.day}: the staged rows are gone; run ingest for the day again.")
+    paths = staged_paths(store, staged)
     problems = tuple(
         Failure(expectation=INGEST, column=problem.column, severity="critical", detail=str(problem))
         for problem in staged.problems
     )
     suite = load_suite(schema, suites)
     rules = [rule for rule in suite["expectations"] if not _on_unknown_label(rule, staged, schema)]
-    found = _run(rules, bounds(schema, staged.day, trailing, staged.rows), staged, schema)
+    found = _run(rules, bounds(schema, staged.day, trailing, staged.rows), paths, schema)
     failures = (*problems, *_gravest(found))
     critical = any(failure.severity == "critical" for failure in failures)
     return Validation(
@@ -56,9 +59,11 @@ def _is_unknown(staged: Staged, head: str) -> bool:
     return count.positives + count.negatives == 0
 
 
-def _run(rules: list[dict[str, Any]], parameters: dict[str, Any], staged: Staged, schema: Schema) -> list[Failure]:
+def _run(
+    rules: list[dict[str, Any]], parameters: dict[str, Any], paths: tuple[Path, ...], schema: Schema
+) -> list[Failure]:
     """All expectations for a yes or no; then only those that failed, for their counts."""
-    batch = _batch(staged, schema)
+    batch = _batch(paths, schema)
     failed = [rule for rule, result in _validate(batch, rules, parameters, "BOOLEAN_ONLY") if not result.success]
     return [_failure(rule, result) for rule, result in _validate(batch, failed, parameters, COUNTS_ONLY)]
 
@@ -73,12 +78,12 @@ def _gravest(failures: list[Failure]) -> list[Failure]:
     ]
 
 
-def _batch(staged: Staged, schema: Schema) -> Any:
+def _batch(paths: tuple[Path, ...], schema: Schema) -> Any:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read once, when the package is imported
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    table = pq.read_table(staged.path)
+    table = pa.concat_tables(pq.read_table(path) for path in paths)
     for name in schema.features.multivalued:
         position = table.column_names.index(name)
         table = table.set_column(position, name, pc.list_value_length(table[name]))

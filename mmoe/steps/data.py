@@ -33,7 +33,7 @@ def validate_step(context: Context, day: date) -> dict[str, Any]:
     from mmoe.quality import validate
 
     staged = load_staged(context.store, day)
-    validation = validate(staged, context.schema, trailing_manifests(context.store, day))
+    validation = validate(context.store, staged, context.schema, trailing_manifests(context.store, day))
     save_validation(context.store, day, validation)
     if validation.status == "failed":
         record = quarantine(context.store, staged, validation)

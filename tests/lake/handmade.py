@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmoe.lake.staging import Staged, staged_paths
+from mmoe.lake.store import Store
 from mmoe.schema import Schema
 
 DAY = date(2026, 3, 10)
@@ -61,6 +63,10 @@ def deliver(landing: Path, table: pa.Table, name: str = "part-0.parquet", day: d
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
     return path
+
+
+def staged_table(store: Store, staged: Staged) -> pa.Table:
+    return pa.concat_tables(pq.read_table(path) for path in staged_paths(store, staged))
 
 
 def replaced(table: pa.Table, name: str, values: object) -> pa.Table:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from handmade import DAY, SCHEMA, raw_rows
+from handmade import DAY, SCHEMA, raw_rows, staged_table
 
 from mmoe.errors import SchemaError
 from mmoe.lake.ingest import stage_day
@@ -229,7 +229,7 @@ def test_files_that_tell_no_day_are_split_by_event_day(tmp_path, landing, store,
     for day, count in expected.items():
         staged = stage_day(store, landing, schema, day)
         assert (staged.rows, staged.problems, staged.counts["off_day_rows"]) == (count, (), 0)
-        identities = set(pq.read_table(staged.path)["event_id"].to_pylist())
+        identities = set(staged_table(store, staged)["event_id"].to_pylist())
         assert identities == {
             row["event_id"] for row in rows if (row["event_time"] + timedelta(hours=shift)).date() == day
         }

@@ -35,7 +35,7 @@ def test_every_day_of_the_real_log_is_published_and_its_repeats_counted(store, k
     for day in DAYS:
         staged = stage_day(store, kuairand, schema, day)
         assert staged.problems == ()
-        validation = validate(staged, schema, trailing_manifests(store, day))
+        validation = validate(store, staged, schema, trailing_manifests(store, day))
         assert validation.status != "failed", validation.failures
         counts.update(publish(store, staged, validation, schema).counts)
     assert published_days(store) == DAYS

@@ -10,6 +10,7 @@ from handmade import DAY, SCHEMA, deliver, raw_rows, replaced
 from mmoe.errors import LakeError, PartitionMissingError
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Validation
+from mmoe.lake.partitions import staging_prefix
 from mmoe.lake.publish import publish, quarantine
 from mmoe.lake.reader import trailing_manifests
 from mmoe.lake.store import open_store
@@ -19,7 +20,7 @@ from mmoe.quality import derive_suite, validate
 def check(store, landing, raw, trailing=()):
     deliver(landing, raw)
     staged = stage_day(store, landing, SCHEMA, DAY)
-    return staged, validate(staged, SCHEMA, list(trailing))
+    return staged, validate(store, staged, SCHEMA, list(trailing))
 
 
 def with_first(raw, name, value, kind=None):
@@ -73,7 +74,7 @@ def test_a_broken_value_quarantines_the_day_with_counts_and_no_values(store, lan
 def test_a_problem_of_ingest_fails_the_day_whatever_the_rows(store, landing):
     deliver(landing, raw_rows())
     (landing / f"dt={DAY}" / "part-1.parquet").write_bytes(b"")
-    validation = validate(stage_day(store, landing, SCHEMA, DAY), SCHEMA, [])
+    validation = validate(store, stage_day(store, landing, SCHEMA, DAY), SCHEMA, [])
     assert [str(failure) for failure in validation.failures] == ["part-1.parquet: the file is empty (0 bytes)"]
 
 
@@ -146,16 +147,16 @@ def test_a_feature_that_thins_out_warns(store, landing, week):
 def test_later_days_do_not_count(store, landing, week):
     staged, reference = check(store, landing, raw_rows(rows=2_000), week)
     later = [past.model_copy(update={"day": DAY + timedelta(days=1), "view_type_rows": {}}) for past in week]
-    assert validate(staged, SCHEMA, [*week, *later]) == reference
+    assert validate(store, staged, SCHEMA, [*week, *later]) == reference
 
 
 def test_validation_can_run_again_after_quarantine_and_says_when_its_rows_are_gone(store, landing):
     staged, validation = check(store, landing, with_first(raw_rows(), "click", 2))
     quarantine(store, staged, validation)
-    assert validate(staged, SCHEMA, []) == validation
-    staged.path.unlink()
+    assert validate(store, staged, SCHEMA, []) == validation
+    store.delete(staging_prefix(DAY) + file.name for file in staged.files)
     with pytest.raises(PartitionMissingError, match="run ingest for the day again"):
-        validate(staged, SCHEMA, [])
+        validate(store, staged, SCHEMA, [])
 
 
 def test_importing_quality_does_not_load_great_expectations_or_torch():

@@ -148,7 +148,7 @@ def test_the_lake_takes_the_log_as_it_was_meant(log, tmp_path):
     assert staged[DAYS[1]].counts["repeated_files"] == 1
     assert staged[DAYS[1]].counts["duplicates"] == 2_000
     assert staged[DAYS[4]].labels["save"].nulls == 2_000
-    statuses = [validate(staged[day], schema, []).status for day in (DAYS[0], DAYS[2])]
+    statuses = [validate(store, staged[day], schema, []).status for day in (DAYS[0], DAYS[2])]
     assert statuses == ["passed", "failed"]
 
 
