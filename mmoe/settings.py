@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     """Local folder or s3://bucket/prefix of the lake; default HOME/lake."""
     landing: str = ""
     """Local folder of the landing zone; default HOME/landing."""
+    cache: str = ""
+    """Local folder for copies of an S3 lake's objects, by key; default HOME/cache/lake."""
     mlflow_tracking_uri: str = ""
     """MLflow tracking and registry store; default a SQLite file under HOME/mlflow."""
     threads: int = 0
@@ -37,6 +39,10 @@ class Settings(BaseSettings):
     @property
     def landing_path(self) -> Path:
         return Path(self.landing) if self.landing else self.home.absolute() / "landing"
+
+    @property
+    def cache_path(self) -> Path:
+        return Path(self.cache).absolute() if self.cache else self.home.absolute() / "cache" / "lake"
 
     @property
     def tracking_uri(self) -> str:

@@ -9,7 +9,7 @@ from mmoe.errors import CorruptionError
 from mmoe.lake.ledger import Expired
 from mmoe.lake.manifest import Manifest, from_json
 from mmoe.lake.partitions import ENGAGEMENT, day_of, manifest_key
-from mmoe.lake.store import Store, remove_empty_folders
+from mmoe.lake.store import Store, StoredCopy, remove_empty_folders
 
 LANDING = "landing"
 
@@ -22,20 +22,22 @@ class Copy(NamedTuple):
     key: str
     """Below the lake's root; for landing files, below the landing zone."""
     size: int
+    stored: StoredCopy | None
+    """What the lake's store knows it by; None for landing files."""
 
 
 def take_inventory(store: Store, landing: Path) -> list[Copy]:
     """List anew everything that belongs to a day, unfinished writes included."""
     copies = []
-    for entry in store.list(""):
-        day = day_of(entry.key)
+    for stored in store.copies(""):
+        day = day_of(stored.key)
         if day is not None:
-            copies.append(Copy(entry.key.split("/")[0].lstrip("_"), day, entry.key, entry.size))
+            copies.append(Copy(stored.key.split("/")[0].lstrip("_"), day, stored.key, stored.size, stored))
     for path in sorted(landing.rglob("*")):
         key = path.relative_to(landing).as_posix()
         day = day_of(key)
         if day is not None and (path.is_file() or path.is_symlink()):
-            copies.append(Copy(LANDING, day, key, path.lstat().st_size))
+            copies.append(Copy(LANDING, day, key, path.lstat().st_size, None))
     return copies
 
 
@@ -50,9 +52,9 @@ def summarise(store: Store, copies: Iterable[Copy]) -> tuple[Expired, ...]:
 def delete_copies(store: Store, landing: Path, copies: Iterable[Copy]) -> None:
     """Delete them all, manifests first: a partition ceases to exist before its files do."""
     ordered = sorted(copies, key=lambda copy: copy.key != manifest_key(copy.day))
-    store.delete(copy.key for copy in ordered if copy.kind != LANDING)
+    store.purge(copy.stored for copy in ordered if copy.stored)
     for copy in ordered:
-        if copy.kind == LANDING:
+        if copy.stored is None:
             path = landing / copy.key
             path.unlink(missing_ok=True)
             remove_empty_folders(path.parent, landing)

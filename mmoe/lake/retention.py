@@ -16,7 +16,7 @@ from mmoe.lake.horizon import advance_horizon, read_horizon
 from mmoe.lake.inventory import Copy, delete_copies, summarise, take_inventory
 from mmoe.lake.ledger import Expired, Statement
 from mmoe.lake.manifest import from_json, to_json
-from mmoe.lake.partitions import RETENTION, manifest_key
+from mmoe.lake.partitions import ENGAGEMENT, RETENTION, day_of, manifest_key
 from mmoe.lake.publish import LAKE_LOCK
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
@@ -139,7 +139,8 @@ def audit(store: Store, landing: Path) -> AuditReport:
 
 def _plan(store: Store, landing: Path, as_of: date, at: date, max_share: float) -> RetentionPlan:
     behind = _behind(store, landing, at)
-    published = {copy.day for copy in take_inventory(store, landing) if copy.key == manifest_key(copy.day)}
+    entries = store.list(f"{ENGAGEMENT}/")
+    published = {day for entry in entries if (day := day_of(entry.key)) and entry.key == manifest_key(day)}
     expired = {copy.day for copy in behind} & published
     return RetentionPlan(
         as_of=as_of,

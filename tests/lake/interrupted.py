@@ -17,14 +17,23 @@ class InterruptedStore:
         self._count()
         self.store.put_file(source, key)
 
-    def write_bytes(self, key, content, *, if_absent=False):
+    def write_bytes(self, key, content):
         self._count()
-        return self.store.write_bytes(key, content, if_absent=if_absent)
+        self.store.write_bytes(key, content)
+
+    def swap_bytes(self, key, old, new):
+        self._count()
+        return self.store.swap_bytes(key, old, new)
 
     def delete(self, keys):
         for key in keys:
             self._count()
             self.store.delete([key])
+
+    def purge(self, copies):
+        for copy in copies:
+            self._count()
+            self.store.purge([copy])
 
     def _count(self):
         if self.changes == 0:

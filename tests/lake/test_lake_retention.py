@@ -145,9 +145,10 @@ shutil.copyfile = lambda source, target: (pathlib.Path(target).write_bytes(b"hal
 open_store({str(lake.root)!r}).put_file(pathlib.Path("any"), "engagement/dt={DAYS[0]}/part-0-ab.parquet")
 """
     assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -9
-    (aside,) = (lake.root / "_staging").glob("*.tmp")
+    prefix = f"engagement/dt={DAYS[0]}/part-0-ab"
+    assert [(copy.kind, copy.size) for copy in lake.copies(prefix)] == [("upload", 4)]
     expire(lake, landing)
-    assert not aside.exists()
+    assert lake.copies(prefix) == ()
 
 
 def test_a_held_day_is_kept_unreadable_and_reported_until_released(lake, landing):
