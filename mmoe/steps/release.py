@@ -1,14 +1,17 @@
 """Steps that release: install the first champion, write the report, promote."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from mmoe.errors import EvaluationError, RegistryError
+from mmoe.errors import EvaluationError, MmoeError, RegistryError
 from mmoe.evaluate.verdict import GateResult
 from mmoe.registry import Registry
 from mmoe.report.render import render
+from mmoe.serve.smoke import SmokeTest, smoke_test
 from mmoe.steps.context import Context
 from mmoe.steps.evaluation import finding_text, registered, write_aside
-from mmoe.steps.models import TRAINABLE, model_folder
+from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder
 from mmoe.steps.plan import Plan, load_plan
 from mmoe.steps.reporting import gather
 from mmoe.train.state import model_digest
@@ -23,6 +26,7 @@ def install_step(context: Context, plan_id: str, actor: str) -> dict[str, Any]:
         raise RegistryError(f"plan={plan_id}: a {plan.kind} plan is promoted through its gate, not installed.")
     registry = Registry(context.settings)
     version = registered(registry, context, plan)
+    refuse_unfit(context, registry, version)
     registry.bootstrap(version, actor=actor)
     return {"plan": plan_id, "champion": version}
 
@@ -47,7 +51,7 @@ def promote_step(context: Context, plan_id: str, actor: str, override_reason: st
     """Move the champion alias to the plan's model.
 
     A daily update that does not pass is left where it is. Anything else that does not pass needs a reason. Raises
-    RegistryError when the champion or the model is no longer what was judged.
+    RegistryError when the champion or the model is no longer what was judged, or does not load and score.
     """
     plan = load_plan(context.settings, plan_id)
     gate = saved_verdict(context, plan)
@@ -60,6 +64,7 @@ def promote_step(context: Context, plan_id: str, actor: str, override_reason: st
         if plan.kind == "incremental":
             return {"plan": plan_id, "skip": True, "reason": f"verdict is {gate.verdict}: the champion stays"}
         raise RegistryError(f"version={version}: verdict is {gate.verdict}; approving it needs an override reason.")
+    refuse_unfit(context, registry, version)
     reason = override_reason.strip() or f"{gate.profile} gate passed"
     record = registry.promote(
         version,
@@ -70,6 +75,26 @@ def promote_step(context: Context, plan_id: str, actor: str, override_reason: st
         report=plan.digest,
     )
     return {"plan": plan_id, "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason}
+
+
+def refuse_unfit(context: Context, registry: Registry, version: str) -> SmokeTest:
+    """Fetch the version's bundle from the registry, as a server would, and score with it.
+
+    Raises RegistryError when it does not: whatever its verdict, such a version never becomes champion.
+    """
+    context.settings.work.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=context.settings.work, prefix="smoke-") as folder:
+        try:
+            passed = smoke_test(registry.download(version, Path(folder) / "model") / BUNDLE)
+        except MmoeError as error:
+            raise RegistryError(f"version={version}: not fit to serve, so it stays where it is: {error}") from error
+    digest = registry.version(version).digest
+    if passed.model_digest != digest:
+        raise RegistryError(
+            f"version={version}: its bundle is of model {passed.model_digest[:12]}, registered was {digest[:12]}; "
+            "train and register it again."
+        )
+    return passed
 
 
 def saved_verdict(context: Context, plan: Plan) -> GateResult:
