@@ -2,9 +2,9 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mmoe.errors import ConfigError
 from mmoe.parsing import Frozen, parse, read_yaml
@@ -16,17 +16,50 @@ class ExpertConfig(Frozen):
     """Cross layers (dcnv2) or mask blocks (masknet)."""
     rank: int | None = Field(default=None, ge=1)
     """dcnv2: width of the low-rank factors; absent: full rank."""
+    mixture: int = Field(default=1, ge=1)
+    """dcnv2: how many low-rank crosses a low-rank layer mixes by a gate of its own."""
+    full_layers: int = Field(default=0, ge=0)
+    """dcnv2 with a rank: how many of the layers, counted from the first, are full rank all the same."""
+    parallel: bool = False
+    """dcnv2: the dense layers read the features beside the crosses; masknet: so does every mask block."""
     hidden: tuple[int, ...] = Field(default=(128, 64), strict=False)
     """Widths of the expert's dense layers; the last one is its output and equal in all experts of a model."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if self.rank is None and (self.mixture > 1 or self.full_layers):
+            raise ValueError("mixture and full_layers describe low-rank crosses; give a rank, or drop them")
+        if self.full_layers >= self.layers and self.rank is not None:
+            raise ValueError(f"full_layers={self.full_layers} of layers={self.layers} leaves no layer for the rank")
+        if self.kind != "dcnv2" and self.rank is not None:
+            raise ValueError(f"rank={self.rank}: only dcnv2 has crosses; drop it for {self.kind}")
+        if self.kind not in ("dcnv2", "masknet") and self.parallel:
+            raise ValueError(f"parallel: only dcnv2 and masknet have such a form; drop it for {self.kind}")
+        if self.kind == "masknet" and self.parallel and len(self.hidden) < 2:
+            raise ValueError(f"hidden={list(self.hidden)}: parallel mask blocks need dense layers; give two widths")
+        return self
 
 
 class ModelConfig(Frozen):
     experts: tuple[ExpertConfig, ...] = Field(min_length=1, strict=False)
     """One expert makes a shared-bottom model: no gate is built."""
     embedding_dim: int = Field(default=8, ge=1)
+    numeric_buckets: dict[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
+    """Numeric features to cut at the training window's quantiles into this many buckets, each with an embedding, in
+    the place of the standardised value."""
     gate_hidden: tuple[int, ...] = Field(default=(), strict=False)
     """Hidden widths of each head's gate; empty: a single linear layer."""
+    gate_inputs: tuple[str, ...] = Field(default=(), strict=False)
+    """Features that the gates read, `view_type` among them; empty: all."""
+    gate_per_view_type: bool = False
+    """A gate per head and view type."""
+    expert_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of (row, head, expert) whose gate weight is dropped in training, against collapse onto few experts."""
     tower_hidden: tuple[int, ...] = Field(default=(32,), strict=False)
+    tower_per_view_type: bool = False
+    """A tower per head and view type."""
+    distillation_towers: bool = False
+    """Distil on towers of their own beside the heads', which only training computes."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
@@ -45,6 +78,8 @@ class TrainConfig(Frozen):
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     shuffle_rows: int = Field(default=200_000, ge=1)
     """Rows held in the shuffle buffer."""
+    balance: float = Field(default=0.0, ge=0)
+    """Weight of the load regularisation of the gates; 0: none."""
     optimizer: OptimizerConfig = OptimizerConfig()
 
 
@@ -57,11 +92,21 @@ class IncrementalConfig(Frozen):
 
 class DistillationConfig(Frozen):
     enabled: bool = True
-    loss: Literal["pairwise_logistic", "pairwise_squared", "pointwise_bce", "logit_mse"] = "pairwise_logistic"
+    loss: Literal[
+        "pairwise_logistic",
+        "pairwise_squared",
+        "pairwise_absolute",
+        "pairwise_margin",
+        "listwise_softmax",
+        "pointwise_bce",
+        "logit_mse",
+    ] = "pairwise_logistic"
     weight: float = Field(default=0.1, ge=0)
     """Factor on the distillation loss beside the task loss, for every head not named in head_weights."""
-    head_weights: dict[str, float] = Field(default_factory=dict)
+    head_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     temperature: float = Field(default=1.0, gt=0)
+    """What logits are divided by, for every head not named in head_temperatures."""
+    head_temperatures: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
 
 class WindowConfig(Frozen):
@@ -119,7 +164,7 @@ class Params(Frozen):
     seed: int = 17
     baseline: ModelConfig
     model: ModelConfig
-    head_weights: dict[str, float] = Field(default_factory=dict)
+    head_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Factor on a head's task loss; 1 for heads not named."""
     train: TrainConfig = TrainConfig()
     incremental: IncrementalConfig = IncrementalConfig()

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmoe.data.hashing import MISSING, hash_rows
-from mmoe.data.moments import Moment, Moments, transformed
+from mmoe.data.hashing import MISSING, hash_rows, hash_words
+from mmoe.data.moments import Moment, Moments, Values, transformed
 from mmoe.data.rows import Bags, Floats, Ints, Rows
 from mmoe.errors import SchemaError
 from mmoe.lake.partitions import GROUP_ID
@@ -23,16 +23,27 @@ def feature_columns(schema: Schema) -> list[str]:
 
 
 def encode(
-    table: pa.Table, schema: Schema, moments: Moments, *, teachers: tuple[Floats, ...] = (), with_identity: bool = False
+    table: pa.Table,
+    schema: Schema,
+    moments: Moments,
+    *,
+    teachers: tuple[Floats, ...] = (),
+    with_groups: bool = False,
+    with_identity: bool = False,
 ) -> Rows:
     """N canonical rows -> Rows. `teachers` are (N, H) logits that travel with the rows.
+
+    Numeric features whose moment has edges become categories, after the categorical ones.
 
     Raises SchemaError for a view type the schema does not know.
     """
     features = schema.features
-    categorical = (hash_rows(_flat(table[name]), name, f.buckets) for name, f in features.categorical.items())
-    numeric = _stacked((transformed(table[name], f) for name, f in features.numeric.items()), len(table), np.float32)
-    standard, missing = _standardised(numeric, [moments[name] for name in features.numeric])
+    plain = [name for name in features.numeric if moments[name].edges is None]
+    values = {name: transformed(table[name], feature) for name, feature in features.numeric.items()}
+    categorical = [hash_rows(_flat(table[name]), name, f.buckets) for name, f in features.categorical.items()]
+    categorical += [bucketed(values[name], moments[name]) for name in values if name not in plain]
+    numeric = _stacked((values[name] for name in plain), len(table), np.float32)
+    standard, missing = _standardised(numeric, [moments[name] for name in plain])
     labels = (table[name].cast(pa.float32()).to_numpy() for name in schema.labels)
     return Rows(
         categorical=_stacked(categorical, len(table), np.int64),
@@ -42,8 +53,22 @@ def encode(
         view_type=_view_type(_flat(table[VIEW_TYPE]), schema),
         labels=_stacked(labels, len(table), np.float32),
         teachers=teachers,
+        group=group_codes(table[GROUP_ID]) if with_groups else None,
         identity=table.select(IDENTITY) if with_identity else None,
     )
+
+
+def bucketed(values: Values, moment: Moment) -> Ints:
+    """(N,) values with NaN for missing -> (N,) embedding rows: 0 for missing, else 1 + the number of edges below."""
+    rows = np.searchsorted(np.array(moment.edges), values, side="right").astype(np.int64) + 1
+    return np.where(np.isnan(values), np.int64(MISSING), rows)
+
+
+def group_codes(column: pa.ChunkedArray) -> Ints:
+    """(N,) group ids -> (N,) codes below 2^56, equal for equal ids; -1 where null."""
+    ids = _flat(column)
+    codes = (hash_words(ids, "group") >> np.uint64(8)).astype(np.int64)
+    return np.where(ids.is_null().to_numpy(zero_copy_only=False), np.int64(-1), codes)
 
 
 def _stacked(columns: Iterable[np.ndarray], rows: int, dtype: type) -> np.ndarray:

@@ -47,6 +47,8 @@ class Rows:
     """(N, H), NaN where not final."""
     teachers: tuple[Floats, ...]
     """(N, H) logits of each teacher, NaN where it has none."""
+    group: Ints | None = None
+    """(N,) non-negative codes of group_id, -1 where it is null, when asked for."""
     identity: pa.Table | None = None
     """(N) event_id and group_id, when asked for."""
 
@@ -63,6 +65,7 @@ class Rows:
             view_type=self.view_type[rows],
             labels=self.labels[rows],
             teachers=tuple(logits[rows] for logits in self.teachers),
+            group=None if self.group is None else self.group[rows],
             identity=None if self.identity is None else self.identity.take(rows),
         )
 
@@ -71,6 +74,7 @@ def concatenate(blocks: Sequence[Rows]) -> Rows:
     """The rows of all blocks, in order; the blocks must be encoded alike."""
     if len(blocks) == 1:
         return blocks[0]
+    groups = [block.group for block in blocks if block.group is not None]
     identities = [block.identity for block in blocks]
     return Rows(
         categorical=np.concatenate([block.categorical for block in blocks]),
@@ -85,5 +89,6 @@ def concatenate(blocks: Sequence[Rows]) -> Rows:
         view_type=np.concatenate([block.view_type for block in blocks]),
         labels=np.concatenate([block.labels for block in blocks]),
         teachers=tuple(np.concatenate(same) for same in zip(*(block.teachers for block in blocks), strict=True)),
+        group=np.concatenate(groups) if groups else None,
         identity=None if None in identities else pa.concat_tables(identities),
     )

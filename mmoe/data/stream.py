@@ -14,7 +14,7 @@ from torch import Tensor
 from mmoe.data.features import encode, feature_columns
 from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import Moments
-from mmoe.data.rows import Rows, concatenate
+from mmoe.data.rows import Ints, Rows, concatenate
 from mmoe.data.teachers import DayTeacher, Teacher
 from mmoe.lake.partitions import GROUP_ID
 from mmoe.lake.reader import Partition
@@ -31,6 +31,8 @@ class Batch:
     """0, 1, or NaN where the label is not final."""
     teachers_BH: tuple[Tensor, ...]
     """Each teacher's logits, NaN where it has none."""
+    group_B: Tensor | None = None
+    """int64, equal for rows of one group, -1 where a row has none, when streamed with `with_groups`."""
     identity: pa.Table | None
     """event_id and group_id of the rows, when streamed with `with_identity`."""
 
@@ -48,17 +50,20 @@ def stream_batches(
     seed: int = 0,
     teachers: Sequence[Teacher] = (),
     groups: GroupShare | None = None,
+    with_groups: bool = False,
     with_identity: bool = False,
 ) -> Iterator[Batch]:
     """Every row once, in batches of `batch_size` (the last may be smaller).
 
     With shuffle_rows = 0 rows keep the partitions' order; otherwise each stretch of about that many rows is shuffled,
-    so later days still come later. Raises what reading teachers raises.
+    so later days still come later; `with_groups`, whole groups are, so that listwise losses find lists in a batch.
+    Raises what reading teachers raises.
     """
     rng = np.random.default_rng(seed)
     rest: list[Rows] = []
-    for stretch in _stretches(_blocks(partitions, schema, moments, teachers, groups, with_identity), shuffle_rows):
-        shuffled = stretch.take(rng.permutation(len(stretch))) if shuffle_rows else stretch
+    blocks = _blocks(partitions, schema, moments, teachers, groups, with_groups, with_identity)
+    for stretch in _stretches(blocks, shuffle_rows):
+        shuffled = stretch.take(_permutation(stretch, rng)) if shuffle_rows else stretch
         rows = concatenate([*rest, shuffled])
         whole = len(rows) - len(rows) % batch_size
         yield from (_batch(rows, first, first + batch_size) for first in range(0, whole, batch_size))
@@ -72,10 +77,11 @@ def _blocks(
     moments: Moments,
     teachers: Sequence[Teacher],
     groups: GroupShare | None,
+    with_groups: bool,
     with_identity: bool,
 ) -> Iterator[Rows]:
     """Encoded row groups, in order."""
-    ids = {EVENT_ID: teachers or with_identity, GROUP_ID: groups or with_identity}
+    ids = {EVENT_ID: teachers or with_identity, GROUP_ID: groups or with_groups or with_identity}
     columns = [name for name, needed in ids.items() if needed] + feature_columns(schema)
     for partition in partitions:
         days = [DayTeacher(teacher, partition.day, schema.heads) for teacher in teachers]
@@ -87,7 +93,9 @@ def _blocks(
                 kept = groups.mask(table[GROUP_ID].combine_chunks())
                 table, logits = table.filter(pa.array(kept)), tuple(logit[kept] for logit in logits)
             if len(table):
-                yield encode(table, schema, moments, teachers=logits, with_identity=with_identity)
+                yield encode(
+                    table, schema, moments, teachers=logits, with_groups=with_groups, with_identity=with_identity
+                )
 
 
 def _row_groups(files: Iterable[Path], columns: list[str]) -> Iterator[pa.Table]:
@@ -109,6 +117,16 @@ def _stretches(blocks: Iterable[Rows], rows: int) -> Iterator[Rows]:
         yield concatenate(held)
 
 
+def _permutation(rows: Rows, rng: np.random.Generator) -> Ints:
+    """Of rows, or where they carry groups, of groups with their rows in order; a row without a group stands alone."""
+    if rows.group is None:
+        return rng.permutation(len(rows))
+    alone = rows.group < 0
+    groups = np.where(alone, -1 - np.arange(len(rows)), rows.group)
+    _, members = np.unique(groups, return_inverse=True)
+    return np.argsort(rng.permutation(members.max(initial=-1) + 1)[members], kind="stable")
+
+
 def _batch(rows: Rows, first: int, last: int) -> Batch:
     part = rows.take(np.arange(first, min(last, len(rows))))
     return Batch(
@@ -122,5 +140,6 @@ def _batch(rows: Rows, first: int, last: int) -> Batch:
         ),
         labels_BH=torch.from_numpy(part.labels),
         teachers_BH=tuple(torch.from_numpy(logits) for logits in part.teachers),
+        group_B=None if part.group is None else torch.from_numpy(part.group),
         identity=part.identity,
     )

@@ -70,9 +70,16 @@ class Embeddings(nn.Module):
         super().__init__()
         looked_up = [(buckets + 1, width) for buckets, width in categorical] + [(view_types, view_width)]
         pooled = [(buckets + 1, width) for buckets, width in bags]
-        self.tables = nn.ModuleList(Lookup(*group) for group in by_width(looked_up))
-        self.bags = nn.ModuleList(Pool(*group) for group in by_width(pooled))
-        self.width = sum(width for _, width in looked_up + pooled) + 2 * numeric
+        table_groups, bag_groups = by_width(looked_up), by_width(pooled)
+        self.tables = nn.ModuleList(Lookup(*group) for group in table_groups)
+        self.bags = nn.ModuleList(Pool(*group) for group in bag_groups)
+        embedded = sum(width for _, width in looked_up + pooled)
+        self.width = embedded + 2 * numeric
+        columns = layout(table_groups, 0)
+        columns += layout(bag_groups, sum(map(len, columns)))
+        columns += [[embedded + index, embedded + numeric + index] for index in range(numeric)]
+        self.columns = columns
+        """Which of the D columns hold a feature: by feature, in the order categorical, view type, bags, numeric."""
 
     def forward(self, inputs: Inputs) -> Tensor:
         ids = torch.cat([inputs.categorical_BF, inputs.view_type_B.unsqueeze(1)], dim=1)
@@ -82,6 +89,16 @@ class Embeddings(nn.Module):
         features_BD = torch.cat([*looked_up, *pooled, numeric, inputs.missing_BN], dim=1)
         assert features_BD.shape[1] == self.width
         return features_BD
+
+
+def layout(groups: Sequence[tuple[list[int], list[int], int]], start: int) -> list[list[int]]:
+    """The columns of each feature where the groups' outputs stand side by side, from column `start` on."""
+    columns: dict[int, list[int]] = {}
+    for features, _, width in groups:
+        for feature in features:
+            columns[feature] = list(range(start, start + width))
+            start += width
+    return [columns[feature] for feature in sorted(columns)]
 
 
 def by_width(sizes: Sequence[tuple[int, int]]) -> list[tuple[list[int], list[int], int]]:

@@ -12,21 +12,24 @@ from torch import Tensor, nn
 from mmoe.config import ExpertConfig
 from mmoe.model.cross import Dcn
 from mmoe.model.finalmlp import FinalMlp
-from mmoe.model.masknet import MaskNet
+from mmoe.model.masknet import MaskNet, ParallelMaskNet
 from mmoe.model.mlp import Mlp
 
 
 def build_expert(config: ExpertConfig, copies: int, width: int, dropout: float) -> nn.Module:
     """`copies` experts of one declaration: a module (C, B, D) → (C, B, H)."""
+    hidden = config.hidden
     match config.kind:
         case "dcnv2":
-            return Dcn(copies, width, layers=config.layers, rank=config.rank, hidden=config.hidden, dropout=dropout)
+            crosses = config.model_dump(include={"layers", "rank", "mixture", "full_layers", "parallel"})
+            return Dcn(copies, width, hidden=hidden, dropout=dropout, **crosses)
         case "masknet":
-            return MaskNet(copies, width, layers=config.layers, hidden=config.hidden, dropout=dropout)
+            form = ParallelMaskNet if config.parallel else MaskNet
+            return form(copies, width, layers=config.layers, hidden=hidden, dropout=dropout)
         case "finalmlp":
-            return FinalMlp(copies, width, hidden=config.hidden, dropout=dropout)
+            return FinalMlp(copies, width, hidden=hidden, dropout=dropout)
         case "mlp":
-            return Mlp(copies, width, config.hidden, dropout=dropout)
+            return Mlp(copies, width, hidden, dropout=dropout)
 
 
 class Experts(nn.Module):

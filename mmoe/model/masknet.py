@@ -1,7 +1,7 @@
 # ruff: noqa: N803  (shapes in names)
-"""MaskNet: feature-wise products by instance-guided masks (Wang et al., DLP-KDD 2021).
+"""MaskNet: feature-wise products by instance-guided masks (Wang et al., DLP-KDD 2021, arXiv 2102.07619).
 
-Shapes: C copies, B rows, D features, W width of a block, H outputs.
+Shapes: C copies, B rows, D features, L blocks, W width of a block, H outputs.
 """
 
 from collections.abc import Sequence
@@ -51,4 +51,26 @@ class MaskNet(nn.Module):
         for block in self.blocks:
             h = block(v_CBD, h)
         deep: Tensor = self.deep(h)
+        return deep
+
+
+class ParallelMaskNet(nn.Module):
+    """The parallel form: `layers` mask blocks of width hidden[0] side by side on the normalised features, then dense
+    layers hidden[1:] on all their outputs. (C, B, D) → (C, B, H).
+
+    The blocks are alike, so they run as one block of C·L copies. Parameters: 2·C·D + C·L·block + dense layers from L·W.
+    """
+
+    def __init__(self, copies: int, width: int, *, layers: int, hidden: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        self.layers = layers
+        self.norm = LayerNorm(copies, width)
+        self.blocks = MaskBlock(copies * layers, width, width, hidden[0])
+        self.deep = Mlp(copies, layers * hidden[0], hidden[1:], dropout=dropout)
+
+    def forward(self, v_CBD: Tensor) -> Tensor:
+        copies, rows, _ = v_CBD.shape
+        blocks = self.blocks(*(x.repeat_interleave(self.layers, dim=0) for x in (v_CBD, self.norm(v_CBD))))
+        side_by_side = blocks.view(copies, self.layers, rows, -1).transpose(1, 2).flatten(2)
+        deep: Tensor = self.deep(side_by_side)
         return deep

@@ -1,10 +1,11 @@
-# ruff: noqa: N803, N806  (shapes in names)
+# ruff: noqa: N803, N806, N815  (shapes in names)
 """The whole network: features → experts → gated mixture per head → towers → logits.
 
-Shapes: B rows, D features, E experts, H expert outputs, T heads.
+Shapes: B rows, D features, G gate inputs, E experts, H expert outputs, T heads.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ class NetworkSpec:
     view_types: int
     heads: tuple[str, ...]
     config: ModelConfig
+    gate_features: tuple[int, ...] | None = None
+    """What gates read, as Embeddings.columns counts features; None: all."""
 
     def __post_init__(self) -> None:
         if any(not expert.hidden for expert in self.config.experts):
@@ -41,6 +44,17 @@ class NetworkSpec:
             )
 
 
+class Outputs(NamedTuple):
+    """What training needs of a network."""
+
+    logits: dict[str, Tensor]
+    """head → (B,) float32."""
+    distilled: dict[str, Tensor]
+    """The logits that distillation acts on: those of the distillation towers where there are any."""
+    gates_TBE: Tensor | None
+    """None with a single expert."""
+
+
 class Network(nn.Module):
     """Logits per head. Parameters are float32; see `to_mixed` for serving in bfloat16.
 
@@ -48,43 +62,80 @@ class Network(nn.Module):
     float32, the form in which mixed precision costs no accuracy.
     """
 
+    gate_columns: Tensor
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        config = spec.config
+        config, experts = spec.config, len(spec.config.experts)
         self.heads = spec.heads
         self.embeddings = Embeddings(spec.categorical, spec.bags, spec.numeric, spec.view_types, config.embedding_dim)
-        width, experts = self.embeddings.width, len(config.experts)
-        self.experts = Experts(config.experts, width, config.dropout)
-        self.gates = Gates(len(spec.heads), width, config.gate_hidden, experts) if experts > 1 else None
-        self.towers = Towers(len(spec.heads), config.experts[0].hidden[-1], config.tower_hidden, config.dropout)
+        self.experts = Experts(config.experts, self.embeddings.width, config.dropout)
+        columns = [column for feature in spec.gate_features or () for column in self.embeddings.columns[feature]]
+        self.register_buffer("gate_columns", torch.tensor(columns, dtype=torch.int64), persistent=False)
+        self.gates = self.build_gates(spec, len(columns) or self.embeddings.width) if experts > 1 else None
+        self.towers = self.build_towers(spec)
+        self.distillation_towers = self.build_towers(spec) if config.distillation_towers else None
+
+    @staticmethod
+    def build_gates(spec: NetworkSpec, width: int) -> Gates:
+        config, experts = spec.config, len(spec.config.experts)
+        view_types = spec.view_types if config.gate_per_view_type else None
+        return Gates(
+            len(spec.heads), width, config.gate_hidden, experts, view_types=view_types, dropout=config.expert_dropout
+        )
+
+    @staticmethod
+    def build_towers(spec: NetworkSpec) -> Towers:
+        config = spec.config
+        view_types = spec.view_types if config.tower_per_view_type else None
+        width = config.experts[0].hidden[-1]
+        return Towers(len(spec.heads), width, config.tower_hidden, config.dropout, view_types=view_types)
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
         """Logits (B,) float32 per head."""
-        device = inputs.numeric_BN.device.type
-        dtype = self.expert_dtype(device)
-        with torch.autocast(device, enabled=False):
-            features_BD = self.embeddings(inputs)
-            experts_EBH = self.experts(features_BD.to(dtype)).float()
-            mixtures_TBH = self.mix(features_BD, experts_EBH)
-            logits_TB = self.towers(mixtures_TBH)
-        return dict(zip(self.heads, logits_TB.unbind(), strict=True))
+        dtype = self.expert_dtype(inputs)
+        with torch.autocast(inputs.numeric_BN.device.type, enabled=False):
+            mixtures_TBH, _ = self.mixtures(inputs, dtype)
+            return self.by_head(self.towers(mixtures_TBH, inputs.view_type_B))
 
-    def mix(self, features_BD: Tensor, experts_EBH: Tensor) -> Tensor:
-        """(T, B, H): each head's mixture Σ_e g_te ⊙ expert_e; with one expert, that expert for every head."""
+    def outputs(self, inputs: Inputs) -> Outputs:
+        """What `forward` gives, with what else training looks at."""
+        dtype = self.expert_dtype(inputs)
+        with torch.autocast(inputs.numeric_BN.device.type, enabled=False):
+            mixtures_TBH, gates_TBE = self.mixtures(inputs, dtype)
+            logits = self.by_head(self.towers(mixtures_TBH, inputs.view_type_B))
+            if self.distillation_towers is None:
+                return Outputs(logits, logits, gates_TBE)
+            distilled = self.by_head(self.distillation_towers(mixtures_TBH, inputs.view_type_B))
+            return Outputs(logits, distilled, gates_TBE)
+
+    def mixtures(self, inputs: Inputs, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Each head's mixture Σ_e g_te ⊙ expert_e (T, B, H), and its gates; with one expert, that expert for all."""
+        features_BD = self.embeddings(inputs)
+        experts_EBH = self.experts(features_BD.to(dtype)).float()
+        gates_TBE = self.gate(features_BD, inputs.view_type_B)
+        if gates_TBE is None:
+            return experts_EBH.expand(len(self.heads), -1, -1), None
+        return torch.einsum("tbe,ebh->tbh", gates_TBE, experts_EBH), gates_TBE
+
+    def gate(self, features_BD: Tensor, view_type_B: Tensor) -> Tensor | None:
         if self.gates is None:
-            return experts_EBH.expand(len(self.heads), -1, -1)
-        gates_TBE = self.gates(features_BD)
-        return torch.einsum("tbe,ebh->tbh", gates_TBE, experts_EBH)
+            return None
+        x_BG = features_BD.index_select(1, self.gate_columns) if len(self.gate_columns) else features_BD
+        gates_TBE: Tensor = self.gates(x_BG, view_type_B)
+        return gates_TBE
+
+    def by_head(self, logits_TB: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.heads, logits_TB.unbind(), strict=True))
 
     def gate_weights(self, inputs: Inputs) -> dict[str, Tensor]:
         """Each head's weights (B, E) on the experts, in the order they are declared; empty without gates."""
-        if self.gates is None:
-            return {}
-        gates_TBE: Tensor = self.gates(self.embeddings(inputs))
-        return dict(zip(self.heads, gates_TBE.unbind(), strict=True))
+        gates_TBE = self.gate(self.embeddings(inputs), inputs.view_type_B)
+        return {} if gates_TBE is None else dict(zip(self.heads, gates_TBE.unbind(), strict=True))
 
-    def expert_dtype(self, device: str) -> torch.dtype:
+    def expert_dtype(self, inputs: Inputs) -> torch.dtype:
         """What the experts compute in: autocast's choice where it is on, else the type of their weights."""
+        device = inputs.numeric_BN.device.type
         if torch.is_autocast_enabled(device):
             return torch.get_autocast_dtype(device)
         return next(self.experts.parameters()).dtype

@@ -1,5 +1,8 @@
 # ruff: noqa: N803  (shapes in names)
-"""One small tower per head, from the head's mixture of experts to its logit. T heads, B rows, H inputs."""
+"""One small tower per head, from the head's mixture of experts to its logit.
+
+Shapes: T heads, V view types, B rows, H inputs.
+"""
 
 from collections.abc import Sequence
 
@@ -7,16 +10,27 @@ from torch import Tensor, nn
 
 from mmoe.model.linear import Linear
 from mmoe.model.mlp import Mlp
+from mmoe.model.views import of_view_type
 
 
 class Towers(nn.Module):
-    """(T, B, H) → (T, B) logits."""
+    """(T, B, H) → (T, B) logits, w_tᵀ MLP_t(h_t) + b_t. With view types, a tower for each head and view type, of
+    which a row takes its own: V times the parameters and FLOPs.
+    """
 
-    def __init__(self, heads: int, width: int, hidden: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, heads: int, width: int, hidden: Sequence[int], dropout: float, *, view_types: int | None = None
+    ) -> None:
         super().__init__()
-        self.hidden = Mlp(heads, width, hidden, dropout=dropout)
-        self.output = Linear(heads, hidden[-1] if hidden else width, 1)
+        self.heads, self.view_types = heads, view_types
+        copies = heads * (view_types or 1)
+        self.hidden = Mlp(copies, width, hidden, dropout=dropout)
+        self.output = Linear(copies, hidden[-1] if hidden else width, 1)
 
-    def forward(self, mixtures_TBH: Tensor) -> Tensor:
-        logits: Tensor = self.output(self.hidden(mixtures_TBH))
+    def forward(self, mixtures_TBH: Tensor, view_type_B: Tensor) -> Tensor:
+        if self.view_types is None:
+            logits: Tensor = self.output(self.hidden(mixtures_TBH))
+        else:
+            every = mixtures_TBH.repeat_interleave(self.view_types, dim=0)
+            logits = of_view_type(self.output(self.hidden(every)), view_type_B, self.heads)
         return logits.squeeze(-1)

@@ -1,7 +1,7 @@
 """Steps that train: teacher scores, batch, incremental; each leaves an MLflow run."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from mmoe.steps.plan import DayRef, Plan, load_plan
 from mmoe.train.batch import train_batch
 from mmoe.train.incremental import train_incremental
 from mmoe.train.spec import Progress, TrainResult
-from mmoe.train.state import TrainState, model_digest
+from mmoe.train.state import CurvePoint, TrainState, model_digest
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -159,7 +159,7 @@ def log_run(
             "steps": float(result.state.steps),
             "seconds": result.seconds,
         },
-        curves=curves(result.state),
+        curves=curves(result.state) | gate_curves(result.state),
         tags={
             "plan": plan.digest,
             "stage": stage,
@@ -178,15 +178,30 @@ def log_run(
 def curves(state: TrainState) -> dict[str, list[tuple[int, float]]]:
     """Loss curves over all stages, by rows learned."""
     found: dict[str, list[tuple[int, float]]] = {}
+    for rows, point in curve_points(state):
+        for head, loss in point.task.items():
+            found.setdefault(f"loss/{head}", []).append((rows, loss))
+        if point.distillation is not None:
+            found.setdefault("loss/distillation", []).append((rows, point.distillation))
+    return found
+
+
+def gate_curves(state: TrainState) -> dict[str, list[tuple[int, float]]]:
+    """Entropy of each head's gate and the effective number of its experts over all stages, by rows learned."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for rows, point in curve_points(state):
+        for head, gate in (point.gates or {}).items():
+            found.setdefault(f"gate_entropy/{head}", []).append((rows, gate.entropy))
+            found.setdefault(f"experts_used/{head}", []).append((rows, gate.experts))
+    return found
+
+
+def curve_points(state: TrainState) -> Iterator[tuple[int, CurvePoint]]:
+    """Every stage's points, each with the rows learned until then in all stages."""
     before = 0
     for stage in state.stages:
-        for point in stage.curve:
-            for head, loss in point.task.items():
-                found.setdefault(f"loss/{head}", []).append((before + point.rows, loss))
-            if point.distillation is not None:
-                found.setdefault("loss/distillation", []).append((before + point.rows, point.distillation))
+        yield from ((before + point.rows, point) for point in stage.curve)
         before += stage.rows
-    return found
 
 
 def trained(plan: Plan, result: TrainResult) -> dict[str, Any]:

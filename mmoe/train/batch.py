@@ -14,6 +14,7 @@ from mmoe.model.network import build_network
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable, save_trainable
 from mmoe.train.loop import Fit, Loop, cpu_threads
+from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
 from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, network_spec, seen_days
@@ -59,7 +60,7 @@ class BatchRun:
     teachers: tuple[Teacher, ...]
 
     def train(self, output: Path, progress: ReportProgress | None) -> TrainResult:
-        moments = measure_moments(self.partitions, self.schema)
+        moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
         network = build_network(network_spec(self.schema, self.model), self.params.seed)
         optimizer = Optimizer(network, **rates.model_dump(exclude={"warmup_share"}))
@@ -84,6 +85,7 @@ class BatchRun:
             head_weights=self.params.head_weights,
             distillation=self.params.distillation,
             teacher_weights=tuple(teacher.weight for teacher in self.teachers),
+            balance=self.params.train.balance,
         )
 
     def batches(self, moments: Moments) -> Iterator[Batch]:
@@ -98,6 +100,7 @@ class BatchRun:
                 shuffle_rows=config.shuffle_rows,
                 seed=self.params.seed + epoch,
                 teachers=self.teachers,
+                with_groups=bool(self.teachers) and self.params.distillation.loss in LISTWISE,
             )
 
     def state(self, moments: Moments, fit: Fit) -> TrainState:

@@ -71,7 +71,7 @@ class IncrementalRun:
         loop = Loop(
             network=network,
             optimizer=optimizer,
-            objective=Objective(heads=schema.heads, head_weights=self.params.head_weights),
+            objective=Objective(heads=schema.heads, head_weights=self.params.head_weights, balance=config.balance),
             precision=config.precision,
             rows_planned=sum(partition.rows for partition in self.partitions),
             batch_size=config.batch_size,

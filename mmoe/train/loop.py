@@ -1,8 +1,9 @@
+# ruff: noqa: N803  (shapes in names)
 """The training loop: batches in, an updated network and its loss curve out."""
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from mmoe.data.stream import Batch
 from mmoe.errors import TrainingError
+from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.network import Network
 from mmoe.train.objective import Losses, Objective
 from mmoe.train.optim import Optimizer, warmup
 from mmoe.train.spec import Progress, ReportProgress
-from mmoe.train.state import CurvePoint
+from mmoe.train.state import CurvePoint, GatePoint
 
 Precision = Literal["bfloat16", "float32"]
 CURVE_POINTS = 60
@@ -50,6 +52,8 @@ class Loop:
     _rows: int = field(default=0, init=False)
     _curve: list[CurvePoint] = field(default_factory=list, init=False)
     _pending: list[Losses] = field(default_factory=list, init=False)
+    _gates: Tensor | None = field(default=None, init=False)
+    """Of the last batch."""
 
     def run(self, batches: Iterable[Batch]) -> Fit:
         """Raises TrainingError, with a diagnosis, as soon as a gradient is not finite."""
@@ -72,14 +76,15 @@ class Loop:
     def _learn(self, batch: Batch, step: int, precision: Precision, scale: float) -> None:
         self.optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = self.network(batch.inputs)
-        losses = self.objective(logits, batch)
+            outputs = self.network.outputs(batch.inputs)
+        losses = self.objective(outputs, batch)
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = self.optimizer.step(scale)
         if not (math.isfinite(norm) and math.isfinite(losses.total.item())):
-            raise TrainingError(_diagnosis(step, batch, logits, losses, self.objective.heads))
+            raise TrainingError(_diagnosis(step, batch, outputs.logits, losses, self.objective.heads))
         self._rows += len(batch)
         self._pending.append(losses)
+        self._gates = None if outputs.gates_TBE is None else outputs.gates_TBE.detach()
 
     def _report(self, step: int, seconds: float) -> None:
         task = torch.stack([losses.task for losses in self._pending]).mean(dim=0)
@@ -92,6 +97,7 @@ class Loop:
                 rows=self._rows,
                 task=dict(zip(self.objective.heads, task.tolist(), strict=True)),
                 distillation=float(distilled) if self.objective.teacher_weights else None,
+                gates=None if self._gates is None else gate_points(self._gates, self.objective.heads),
             )
         )
         if self.progress is not None:
@@ -99,6 +105,13 @@ class Loop:
             self.progress(
                 Progress(rows=done, rows_planned=self.rows_planned, loss=float(total), examples_per_second=rate)
             )
+
+
+def gate_points(gates_TBE: Tensor, heads: Sequence[str]) -> dict[str, GatePoint]:
+    entropies, used = entropy(gates_TBE).mean(dim=1), effective_experts(gates_TBE.mean(dim=1))
+    return {
+        head: GatePoint(entropy=float(entropies[index]), experts=float(used[index])) for index, head in enumerate(heads)
+    }
 
 
 def usable_precision(wanted: Precision) -> Precision:

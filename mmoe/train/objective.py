@@ -1,4 +1,4 @@
-"""The loss of a batch: cross-entropy of each head's label, and distillation from each teacher."""
+"""The loss of a batch: cross-entropy of each head's label, distillation from each teacher, balance of the gates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from torch import Tensor
 
 from mmoe.config import DistillationConfig
 from mmoe.data.stream import Batch
-from mmoe.train.losses import DISTILLATION, masked_bce
+from mmoe.errors import ConfigError, TrainingError
+from mmoe.model.network import Outputs
+from mmoe.train.losses import DISTILLATION, LISTWISE, load_imbalance, masked_bce
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,27 +25,55 @@ class Losses:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """total = Σ_h weight_h · BCE_h + Σ_t weight_t · Σ_h weight_h' · distillation(student_h, teacher_th)."""
+    """total = Σ_h weight_h · BCE_h + Σ_t weight_t · Σ_h weight_h' · distillation(student_h, teacher_th)
+    + balance · load_imbalance(gates). Raises ConfigError for weights or temperatures of a head that does not exist.
+    """
 
     heads: tuple[str, ...]
     head_weights: Mapping[str, float]
     distillation: DistillationConfig | None = None
     teacher_weights: Sequence[float] = ()
+    balance: float = 0.0
 
-    def __call__(self, logits: Mapping[str, Tensor], batch: Batch) -> Losses:
+    def __post_init__(self) -> None:
+        refuse_unknown_heads(self.heads, "head_weights", self.head_weights)
+        if self.distillation is not None:
+            for field in ("head_weights", "head_temperatures"):
+                refuse_unknown_heads(self.heads, f"distillation.{field}", getattr(self.distillation, field))
+
+    def __call__(self, outputs: Outputs, batch: Batch) -> Losses:
         labels = dict(zip(self.heads, batch.labels_BH.unbind(dim=1), strict=True))
-        task = torch.stack([masked_bce(logits[head], labels[head]) for head in self.heads])
+        task = torch.stack([masked_bce(outputs.logits[head], labels[head]) for head in self.heads])
         weights = torch.tensor([self.head_weights.get(head, 1.0) for head in self.heads])
-        distilled = self._distilled(logits, batch)
-        return Losses(total=task.mul(weights).sum() + distilled, task=task.detach(), distillation=distilled.detach())
+        distilled = self._distilled(outputs.distilled, batch)
+        total = task.mul(weights).sum() + distilled
+        if self.balance and outputs.gates_TBE is not None:
+            total = total + self.balance * load_imbalance(outputs.gates_TBE)
+        return Losses(total=total, task=task.detach(), distillation=distilled.detach())
 
     def _distilled(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:
         total = torch.zeros(())
-        if self.distillation is None:
+        if self.distillation is None or not self.teacher_weights:
             return total
         config, loss = self.distillation, DISTILLATION[self.distillation.loss]
+        groups = lists(batch) if config.loss in LISTWISE else batch.inputs.view_type_B
         for teacher_weight, teacher_logits in zip(self.teacher_weights, batch.teachers_BH, strict=True):
             for head, teacher in zip(self.heads, teacher_logits.unbind(dim=1), strict=True):
                 weight = teacher_weight * config.head_weights.get(head, config.weight)
-                total = total + weight * loss(logits[head], teacher, batch.inputs.view_type_B, config.temperature)
+                temperature = config.head_temperatures.get(head, config.temperature)
+                total = total + weight * loss(logits[head], teacher, groups, temperature)
         return total
+
+
+def lists(batch: Batch) -> Tensor:
+    """(B,) codes that are equal for rows of one group and view type; a row without a group is a list of its own."""
+    if batch.group_B is None:
+        raise TrainingError("listwise distillation needs each row's group; stream the batches with `with_groups`.")
+    codes = batch.group_B * (int(batch.inputs.view_type_B.max()) + 1) + batch.inputs.view_type_B
+    return torch.where(batch.group_B < 0, -1 - torch.arange(len(codes)), codes)
+
+
+def refuse_unknown_heads(heads: Sequence[str], field: str, values: Mapping[str, float]) -> None:
+    unknown = sorted(set(values) - set(heads))
+    if unknown:
+        raise ConfigError(f"{field}.{unknown[0]}={values[unknown[0]]}: no such head; use one of {', '.join(heads)}.")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmoe.config import ModelConfig
-from mmoe.errors import TrainingError
+from mmoe.errors import ConfigError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.model.network import NetworkSpec
-from mmoe.schema import Schema
+from mmoe.schema import VIEW_TYPE, Schema
 from mmoe.train.state import SeenDay, TrainState, model_digest, read_state
 
 
@@ -46,14 +46,29 @@ class TrainResult:
 def network_spec(schema: Schema, model: ModelConfig) -> NetworkSpec:
     """The network that a schema and a model config describe."""
     features = schema.features
+    bucketed = [model.numeric_buckets[name] for name in features.numeric if name in model.numeric_buckets]
+    hashed = tuple((f.buckets, f.dim or model.embedding_dim) for f in features.categorical.values())
     return NetworkSpec(
-        categorical=tuple((f.buckets, f.dim or model.embedding_dim) for f in features.categorical.values()),
+        categorical=hashed + tuple((buckets, model.embedding_dim) for buckets in bucketed),
         bags=tuple((f.buckets, f.dim or model.embedding_dim) for f in features.multivalued.values()),
-        numeric=len(features.numeric),
+        numeric=len(features.numeric) - len(bucketed),
         view_types=len(schema.view_type.names),
         heads=schema.heads,
         config=model,
+        gate_features=gate_features(schema, model),
     )
+
+
+def gate_features(schema: Schema, model: ModelConfig) -> tuple[int, ...] | None:
+    """The places of the features that gates read, or None for all. Raises ConfigError for an unknown name."""
+    features = schema.features
+    bucketed = [name for name in features.numeric if name in model.numeric_buckets]
+    plain = [name for name in features.numeric if name not in model.numeric_buckets]
+    names = [*features.categorical, *bucketed, VIEW_TYPE, *features.multivalued, *plain]
+    unknown = [name for name in model.gate_inputs if name not in names]
+    if unknown:
+        raise ConfigError(f"gate_inputs={unknown[0]!r}: no feature of the schema; use any of {', '.join(names)}.")
+    return tuple(names.index(name) for name in model.gate_inputs) or None
 
 
 def in_order(partitions: Sequence[Partition]) -> tuple[Partition, ...]:

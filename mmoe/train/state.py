@@ -31,6 +31,15 @@ class TeacherRef(Frozen):
     head_map: dict[str, str]
 
 
+class GatePoint(Frozen):
+    """Whether a head's gate has collapsed, in the last batch before the point."""
+
+    entropy: float
+    """Mean over rows of the entropy of a row's gate weights, over that of even weights: 0 to 1."""
+    experts: float
+    """Effective number of experts, exp(entropy of the mean weights): 1 is collapse onto one."""
+
+
 class CurvePoint(Frozen):
     """Mean losses over the steps since the point before."""
 
@@ -41,6 +50,8 @@ class CurvePoint(Frozen):
     """Masked cross-entropy per head, unweighted."""
     distillation: float | None = None
     """Weighted sum over teachers and heads."""
+    gates: dict[str, GatePoint] | None = None
+    """Per head; None for a shared bottom."""
 
 
 class Stage(Frozen):

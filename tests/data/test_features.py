@@ -10,8 +10,8 @@ import pytest
 
 from mmoe.data.features import encode
 from mmoe.data.hashing import hash_rows
-from mmoe.data.moments import Moment, measure_moments
-from mmoe.errors import SchemaError
+from mmoe.data.moments import Moment, measure_moments, quantile_edges
+from mmoe.errors import ConfigError, SchemaError
 
 DAY = date(2026, 3, 1)
 
@@ -52,6 +52,43 @@ def test_moments_equal_those_of_all_rows_at_once(make_partition, small_schema) -
     age = np.log1p(table["age"].drop_null().to_numpy().astype(np.float64))
     assert moments["age"].mean == pytest.approx(age.mean(), rel=1e-12)
     assert moments["age"].scale == pytest.approx(age.std(), rel=1e-12)
+
+
+def test_bucketed_numbers_become_categories_cut_at_quantiles_of_the_window(make_partition, small_schema) -> None:
+    partition = make_partition(date(2026, 3, 1), rows=1000)
+    moments = measure_moments([partition], small_schema, {"quality": 4})
+    assert moments["age"].edges is None
+    quality = raw(partition)["quality"].to_numpy()
+    rows = encode(raw(partition), small_schema, moments)
+    assert rows.numeric.shape == rows.missing.shape == (1000, 1)
+    assert rows.categorical.shape == (1000, 3)
+    expected = [1 + sum(value >= edge for edge in moments["quality"].edges) for value in quality]
+    assert rows.categorical[:, 2].tolist() == expected
+    assert np.bincount(rows.categorical[:, 2], minlength=5) == pytest.approx([0, 250, 250, 250, 250], abs=1)
+
+
+def test_a_missing_bucketed_number_has_row_0_and_few_values_make_few_buckets(make_partition, small_schema) -> None:
+    partition = make_partition(date(2026, 3, 1), rows=400)
+    table = raw(partition)
+    moments = measure_moments([partition], small_schema, {"age": 8})
+    rows = encode(table, small_schema, moments).categorical[:, 2]
+    null = table["age"].is_null().to_numpy()
+    assert null.any() and (rows[null] == 0).all() and (rows[~null] > 0).all()
+    assert quantile_edges(np.array([5.0, 5.0, np.nan, 5.0, 7.0]), 4) == (5.0,)
+    assert quantile_edges(np.array([np.nan]), 4) == ()
+
+
+def test_quantiles_come_from_every_kth_row_of_all_files(make_partition, small_schema, monkeypatch) -> None:
+    partitions = [make_partition(date(2026, 3, day), rows=900, row_group=70) for day in (1, 2)]
+    monkeypatch.setattr("mmoe.data.moments.SAMPLE", 600)
+    quality = np.concatenate([raw(partition)["quality"].to_numpy() for partition in partitions])
+    edges = measure_moments(partitions, small_schema, {"quality": 3})["quality"].edges
+    assert edges == quantile_edges(quality[::3], 3)
+
+
+def test_a_name_that_is_no_number_cannot_be_bucketed(partition, small_schema) -> None:
+    with pytest.raises(ConfigError, match=r"numeric_buckets.country: no numeric feature.*age, quality"):
+        measure_moments([partition], small_schema, {"country": 4})
 
 
 def test_log1p_keeps_the_sign(small_schema, partition) -> None:

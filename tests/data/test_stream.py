@@ -1,6 +1,7 @@
 """mmoe.data.stream and teachers: every row once, in a known order, with the right teacher beside it."""
 
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +80,24 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(stream) ->
 def test_a_bounded_buffer_keeps_later_days_later(stream) -> None:
     order = ids(stream(shuffle_rows=600, with_identity=True))
     assert {value[:10] for value in order[:600]} == {"2026-03-01"}
+
+
+def test_with_groups_whole_groups_are_shuffled_and_rows_without_one_stand_alone(partitions, small_schema, moments):
+    path = partitions[0].files[0]
+    rows = pq.read_table(path)
+    group = pa.array([None if row % 9 == 0 else row % 20 for row in range(len(rows))], pa.int64())
+    pq.write_table(rows.set_column(rows.schema.get_field_index("group_id"), "group_id", group), path)
+    options = {"batch_size": 10_000, "shuffle_rows": 10_000, "with_groups": True, "with_identity": True}
+    (first,), (second,) = (
+        stream_batches(partitions[:1], small_schema, moments, **options, seed=seed) for seed in (0, 1)
+    )
+    ids, codes = first.identity["group_id"].to_pylist(), first.group_B.tolist()
+    assert len({code for code in codes if code >= 0}) == 20
+    assert all((code == -1) == (name is None) for code, name in zip(codes, ids, strict=True))
+    runs = 1 + sum(a != b for a, b in pairwise(codes) if (a, b) != (-1, -1))
+    assert runs <= 20 + codes.count(-1), "each group is one run"
+    assert sorted(first.identity["event_id"].to_pylist()) == sorted(rows["event_id"].to_pylist())
+    assert codes != second.group_B.tolist()
 
 
 def test_a_group_share_and_its_complement_make_the_whole(stream, partitions) -> None:

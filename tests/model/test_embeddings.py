@@ -36,6 +36,16 @@ def test_the_feature_vector_equals_a_lookup_feature_by_feature() -> None:
     assert features.shape == (2, module.width)
 
 
+def test_columns_tell_where_each_feature_stands() -> None:
+    """Categorical 0 to 2, view type 3, bags 4 and 5, numeric 6 and 7 (value and missing flag)."""
+    module = embeddings()
+    expected = [[0, 1, 2], [6, 7], [3, 4, 5], [8, 9], [10, 11], [12, 13], [14, 16], [15, 17]]
+    assert module.columns == expected
+    batch = inputs([[5, 0, 6], [1, 4, 0]], [[[1, 7], [2]], [[3], []]], [2, 0])
+    moved = module(batch._replace(categorical_BF=torch.tensor([[5, 1, 6], [1, 3, 0]])))
+    assert (moved != module(batch)).any(dim=0).nonzero().flatten().tolist() == expected[1]
+
+
 def test_gradients_are_sparse_and_reach_the_rows_that_were_read_only() -> None:
     module = embeddings()
     module(inputs([[5, 0, 6]], [[[1, 7]], [[]]], [2])).sum().backward()

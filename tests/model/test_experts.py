@@ -10,12 +10,19 @@ import torch
 from torch import nn
 
 from mmoe.config import ExpertConfig
+from mmoe.errors import ConfigError
 from mmoe.model.experts import Experts, build_expert
+from mmoe.parsing import parse
 
 WIDTH, HIDDEN = 10, (12, 6)
 CONFIGS = {
     "dcnv2": ExpertConfig(kind="dcnv2", layers=3, hidden=HIDDEN),
     "dcnv2 of rank 2": ExpertConfig(kind="dcnv2", layers=2, rank=2, hidden=HIDDEN),
+    "dcnv2 mixing 3 of rank 2": ExpertConfig(kind="dcnv2", layers=2, rank=2, mixture=3, hidden=HIDDEN),
+    "dcnv2 of 1 full and 2 low": ExpertConfig(kind="dcnv2", layers=3, rank=2, mixture=2, full_layers=1, hidden=HIDDEN),
+    "dcnv2 in parallel": ExpertConfig(kind="dcnv2", layers=2, parallel=True, hidden=HIDDEN),
+    "dcnv2 in parallel with one dense layer": ExpertConfig(kind="dcnv2", parallel=True, hidden=(6,)),
+    "masknet in parallel": ExpertConfig(kind="masknet", layers=3, parallel=True, hidden=HIDDEN),
     "masknet": ExpertConfig(kind="masknet", layers=2, hidden=HIDDEN),
     "masknet without a deep part": ExpertConfig(kind="masknet", layers=3, hidden=(6,)),
     "finalmlp": ExpertConfig(kind="finalmlp", hidden=HIDDEN),
@@ -35,12 +42,16 @@ def expert(config: ExpertConfig, copies: int = 2) -> nn.Module:
 
 
 def weights_of(module: nn.Module, copy: int) -> Weights:
-    """One copy's arrays by name, each (inputs, outputs)."""
-    copies = next(module.parameters()).shape[0]
+    """One copy's arrays by name, each (inputs, outputs); blocks of several matrices have those one below the other."""
+    copies = module.norm.gain.shape[0] if hasattr(module, "norm") else len(module.get_parameter(first_weight(module)))
     return {
         name: value.detach().numpy().reshape(copies, -1, value.shape[-1])[copy]
         for name, value in module.named_parameters()
     }
+
+
+def first_weight(module: nn.Module) -> str:
+    return next(name for name, _ in module.named_parameters() if name.endswith(("weight", "context")))
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -72,17 +83,52 @@ def norm(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
 def dcnv2(w: Weights, config: ExpertConfig, x0: np.ndarray) -> np.ndarray:
     x = x0
     for layer in range(config.layers):
-        down = x if config.rank is None else affine(w, f"crosses.{layer}.down", x)
-        x = x0 * affine(w, f"crosses.{layer}.up", down) + x
+        cross = f"crosses.{layer}"
+        if config.rank is None or layer < config.full_layers:
+            x = x0 * affine(w, f"{cross}.up", x) + x
+        elif config.mixture == 1:
+            x = x0 * affine(w, f"{cross}.up", affine(w, f"{cross}.down", x)) + x
+        else:
+            x = mixture_cross(w, cross, config, x0, x)
+    if config.parallel:
+        beside = dense(w, "beside.", x0, len(config.hidden) - 1)
+        return dense(w, "deep.", np.concatenate([x, beside]), 1)
     return dense(w, "deep.", x, len(config.hidden))
+
+
+def mixture_cross(w: Weights, name: str, config: ExpertConfig, x0: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Σ_m g_m(x) · x₀ ⊙ (U_m tanh(C_m tanh(V_mᵀ x)) + b) + x, one expert after the other."""
+    gate = np.exp(affine(w, f"{name}.gate", x))
+    gate /= gate.sum()
+    total = x
+    for m in range(config.mixture):
+        own = slice(m * config.rank, (m + 1) * config.rank)
+        v, c, u = w[f"{name}.down.weight"][:, own], w[f"{name}.core.weight"][own], w[f"{name}.up.weight"][own]
+        inner = np.tanh(np.tanh(x @ v) @ c) @ u + w[f"{name}.up.bias"].reshape(-1)
+        total = total + gate[m] * x0 * inner
+    return total
 
 
 def masknet(w: Weights, config: ExpertConfig, v: np.ndarray) -> np.ndarray:
     h = norm(w, "norm", v)
+    if config.parallel:
+        blocks = [parallel_block(w, config, block, v, h) for block in range(config.layers)]
+        return dense(w, "deep.", np.concatenate(blocks), len(config.hidden) - 1)
     for block in range(config.layers):
         mask = affine(w, f"blocks.{block}.project", relu(affine(w, f"blocks.{block}.aggregate", v)))
         h = relu(norm(w, f"blocks.{block}.norm", affine(w, f"blocks.{block}.hidden", mask * h)))
     return dense(w, "deep.", h, len(config.hidden) - 1)
+
+
+def parallel_block(w: Weights, config: ExpertConfig, block: int, v: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """The block's own rows of the stacked weights, under the names that the serial form has."""
+    own = {}
+    for name, value in w.items():
+        if name.startswith("blocks."):
+            each = len(value) // config.layers
+            own[name.removeprefix("blocks.")] = value[block * each : (block + 1) * each]
+    mask = affine(own, "project", relu(affine(own, "aggregate", v)))
+    return relu(norm(own, "norm", affine(own, "hidden", mask * h)))
 
 
 def finalmlp(w: Weights, config: ExpertConfig, x: np.ndarray) -> np.ndarray:
@@ -125,8 +171,17 @@ def parameters_by_formula(config: ExpertConfig) -> int:
 
     match config.kind:
         case "dcnv2":
-            cross = d * d + d if config.rank is None else 2 * d * config.rank + d
-            return config.layers * cross + dense_count((d, *config.hidden))
+            r, m = config.rank or 0, config.mixture
+            full = config.layers if config.rank is None else config.full_layers
+            low = 2 * d * r + d if m == 1 else m * (2 * d * r + r * r + d) + d
+            crosses = full * (d * d + d) + (config.layers - full) * low
+            if config.parallel:
+                *beside, last = config.hidden
+                return crosses + dense_count((d, *beside)) + dense_count((d + (beside or [d])[-1], last))
+            return crosses + dense_count((d, *config.hidden))
+        case "masknet" if config.parallel:
+            block = (d + 1) * h + (h + 1) * d + d * h + 2 * h
+            return 2 * d + config.layers * block + dense_count((config.layers * h, *config.hidden[1:]))
         case "masknet":
             blocks = sum((d + 1) * h + (h + 1) * i + i * h + 2 * h for i in [d] + [h] * (config.layers - 1))
             return 2 * d + blocks + dense_count(config.hidden)
@@ -189,6 +244,21 @@ def test_a_mixed_set_equals_its_experts_one_by_one_in_the_declared_order() -> No
         single = build_expert(config, 1, WIDTH, dropout=0.0)
         single.load_state_dict({name: value[copy : copy + 1] for name, value in group.state_dict().items()})
         torch.testing.assert_close(mixed[index], single(x.unsqueeze(0))[0])
+
+
+@pytest.mark.parametrize(
+    ("declared", "fix"),
+    [
+        ({"kind": "dcnv2", "mixture": 4}, "give a rank"),
+        ({"kind": "dcnv2", "rank": 8, "layers": 2, "full_layers": 2}, "leaves no layer for the rank"),
+        ({"kind": "mlp", "rank": 8}, "only dcnv2 has crosses; drop it for mlp"),
+        ({"kind": "finalmlp", "parallel": True}, "only dcnv2 and masknet have such a form"),
+        ({"kind": "masknet", "parallel": True, "hidden": [64]}, "give two widths"),
+    ],
+)
+def test_a_form_that_an_expert_does_not_have_is_refused_with_the_fix(declared: dict[str, object], fix: str) -> None:
+    with pytest.raises(ConfigError, match=fix):
+        parse(ExpertConfig, declared, "params.yaml", ConfigError)
 
 
 def test_dropout_acts_in_training_only() -> None:

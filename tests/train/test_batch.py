@@ -15,16 +15,19 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from mmoe.config import ModelConfig
-from mmoe.data.scores import read_scores
+from mmoe.data.scores import read_scores, write_scores
+from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import Teacher
-from mmoe.errors import TrainingError
+from mmoe.errors import ConfigError, TrainingError
 from mmoe.lake.partitions import canonical_schema
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
 from mmoe.serve.export import export_bundle
 from mmoe.serve.scorer import Scorer
+from mmoe.train import batch as batch_module
 from mmoe.train.batch import train_batch
 from mmoe.train.checkpoint import load_trainable
+from mmoe.train.losses import DISTILLATION
 
 DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 
@@ -135,6 +138,112 @@ def test_a_student_follows_its_teacher_where_labels_say_nothing(train, make_part
         assert (agreement > 0.8) == bool(teachers)
         assert [ref.digest for ref in result.state.stages[0].teachers] == [scorer.digest] * len(teachers)
         assert (result.state.stages[0].curve[0].distillation is not None) == bool(teachers)
+
+
+def test_a_teacher_of_another_schema_teaches_by_its_scores_alone(
+    train, make_partition, small_schema, params, tmp_path
+) -> None:
+    partition = make_partition(DAY, rows=2000)
+    narrow = small_schema.model_dump(mode="json")
+    narrow["features"] = {"categorical": {"user_id": {"type": "int", "buckets": 64}}}
+    narrow["labels"] = {"click": {}}
+    teacher = train([partition], "teacher", schema=Schema.model_validate(narrow))
+    scorer, _ = score(teacher.folder, partition, tmp_path / "t.parquet")
+    source = Teacher(digest=scorer.digest, scores={DAY: tmp_path / "t.parquet"})
+    result = train([partition], "taught", teacher_scores=[source])
+    assert result.state.data_schema == small_schema
+    assert result.state.stages[0].curve[-1].distillation > 0
+
+
+@pytest.mark.parametrize(("loss", "towers"), [*((loss, False) for loss in DISTILLATION), ("pairwise_margin", True)])
+def test_every_loss_trains_a_student_that_follows_its_teacher(
+    train, make_partition, params, tmp_path, loss, towers
+) -> None:
+    """Labels are silenced, so that what the student learns came from the teacher."""
+    partition = make_partition(DAY, rows=3000)
+    values = pq.read_table(partition.files[0])["quality"].to_numpy()
+    teach(partition, tmp_path / "t.parquet", 2 * values)
+    distillation = params.distillation.model_copy(update={"loss": loss, "weight": 1.0})
+    silent = params.model_copy(
+        update={"head_weights": {"click": 0.0, "long_click": 0.0, "hide": 0.0}, "distillation": distillation}
+    )
+    model = params.model.model_copy(update={"distillation_towers": towers, "dropout": 0.0})
+    source = Teacher(digest="planted", scores={DAY: tmp_path / "t.parquet"})
+    result = train([partition], params=silent, model=model, teacher_scores=[source])
+    network = load_trainable(result.folder).network
+    (batch,) = stream_batches([partition], result.state.data_schema, result.state.moments, batch_size=3000)
+    with torch.no_grad():
+        outputs = network.outputs(batch.inputs)
+    assert np.corrcoef(outputs.distilled["click"], values)[0, 1] > 0.9
+    assert torch.equal(outputs.distilled["click"], outputs.logits["click"]) != towers
+
+
+def teach(partition: Partition, path: Path, logit: np.ndarray) -> None:
+    """The score set of a teacher that says `logit` of every row's click."""
+    rows = pq.read_table(partition.files[0])
+    write_scores(
+        path,
+        day=partition.day,
+        model_digest="planted",
+        example_id=rows["event_id"],
+        group_id=rows["group_id"],
+        view_type=rows["view_type"],
+        logits={"click": logit.astype(np.float32)},
+        labels={"click": np.full(len(logit), np.nan, dtype=np.float32)},
+    )
+
+
+def test_all_options_of_a_model_train_together_and_load(train, make_partition, params, small_schema) -> None:
+    experts = [
+        {"kind": "dcnv2", "layers": 2, "rank": 4, "mixture": 2, "full_layers": 1, "hidden": [16, 8]},
+        {"kind": "dcnv2", "parallel": True, "hidden": [16, 8]},
+        {"kind": "masknet", "parallel": True, "hidden": [16, 8]},
+        {"kind": "finalmlp", "hidden": [16, 8]},
+    ]
+    model = ModelConfig.model_validate(
+        {
+            "experts": experts,
+            "numeric_buckets": {"age": 8},
+            "gate_inputs": ["view_type", "country", "age", "quality", "topics"],
+            "gate_hidden": [4],
+            "gate_per_view_type": True,
+            "expert_dropout": 0.1,
+            "tower_per_view_type": True,
+            "distillation_towers": True,
+        }
+    )
+    balanced = params.model_copy(update={"train": params.train.model_copy(update={"balance": 0.1})})
+    result = train([make_partition(DAY, rows=1000)], model=model, params=balanced)
+    gates = result.state.stages[0].curve[-1].gates
+    assert set(gates) == set(small_schema.heads)
+    assert all(0 < point.entropy <= 1 and 1 <= point.experts <= 4 for point in gates.values())
+    loaded = load_trainable(result.folder)
+    assert loaded.state == result.state and len(loaded.state.moments["age"].edges) == 7
+    assert loaded.network.gates.hidden.layers[0].weight.shape == (6, 8 + 4 + 8 + 2 + 8, 4)
+
+
+@pytest.mark.parametrize(("balance", "kept"), [(0.0, False), (1.0, True)])
+def test_load_regularisation_keeps_experts_in_use(train, make_partition, params, balance, kept, monkeypatch) -> None:
+    """The gates start collapsed onto the first expert; without regularisation they stay there."""
+    build = batch_module.build_network
+
+    def collapsed(spec, seed):
+        network = build(spec, seed)
+        with torch.no_grad():
+            network.gates.output.bias[:, :, 0] += 4.0
+        return network
+
+    monkeypatch.setattr(batch_module, "build_network", collapsed)
+    config = params.model_copy(update={"train": params.train.model_copy(update={"balance": balance})})
+    result = train([make_partition(DAY, rows=8000)], params=config)
+    used = [point.experts for point in result.state.stages[0].curve[-1].gates.values()]
+    assert all((experts > 1.8) == kept for experts in used), used
+
+
+def test_a_gate_input_that_does_not_exist_is_refused_with_those_that_do(train, make_partition, params) -> None:
+    model = params.model.model_copy(update={"gate_inputs": ("contry",)})
+    with pytest.raises(ConfigError, match=r"gate_inputs='contry': no feature of the schema; use any of .*country"):
+        train([make_partition(DAY)], model=model)
 
 
 def test_distillation_disabled_ignores_teachers(train, make_partition, params, tmp_path) -> None:

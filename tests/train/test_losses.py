@@ -4,15 +4,21 @@ from torch import Tensor
 
 from mmoe.train.losses import (
     DISTILLATION,
+    listwise_softmax,
+    load_imbalance,
     logit_mse,
     masked_bce,
+    pairwise_absolute,
     pairwise_logistic,
+    pairwise_margin,
     pairwise_squared,
     pointwise_bce,
-    shifted_pairs,
 )
+from mmoe.train.pairs import group_ranks, shifted_pairs
 
 NAN = float("nan")
+BY_RANK = ("pairwise_absolute", "pairwise_margin")
+"""Piecewise linear: a row in the middle may rightly have a gradient of 0."""
 
 
 def all_pairs(student: Tensor, teacher: Tensor, groups: Tensor, loss_of_differences) -> Tensor:
@@ -68,6 +74,63 @@ def test_pairwise_squared_is_exactly_all_pairs_in_groups_of_any_size(sizes: list
     assert_equal_with_gradients(fast, all_pairs(student, teacher, groups, lambda s, t: (s - t) ** 2), student)
 
 
+def absolute(student: Tensor, teacher: Tensor) -> Tensor:
+    return (student - teacher).abs()
+
+
+def margin(student: Tensor, teacher: Tensor) -> Tensor:
+    """max(0, Δt − Δs) for the row that the teacher prefers; half of each order for a tie."""
+    return ((teacher - student) * teacher.sign()).relu() if teacher else student.abs() / 2
+
+
+@pytest.mark.parametrize("sizes", [[17, 3, 1, 17], [40, 2, 7], [1, 1, 5]])
+@pytest.mark.parametrize(("loss", "of_pair"), [(pairwise_absolute, absolute), (pairwise_margin, margin)])
+@pytest.mark.parametrize("step", [None, 0.5], ids=["no ties", "ties"])
+def test_losses_by_rank_are_exactly_all_pairs_in_groups_of_any_size(sizes, loss, of_pair, step) -> None:
+    student, teacher, groups = batch(sizes)
+    if step is not None:
+        teacher = (teacher / step).round() * step
+        assert len(teacher.unique()) < len(teacher)
+    fast = loss(student, teacher, groups, 1.0)
+    assert_equal_with_gradients(fast, all_pairs(student, teacher, groups, of_pair), student)
+
+
+def test_the_margin_leaves_a_student_alone_that_orders_as_firmly_and_pulls_one_that_does_not() -> None:
+    """EasyRec's pairwise hinge option leaves the student without any gradient."""
+    _, teacher, groups = batch([30, 31])
+    for factor, expected in ((2.0, 0.0), (0.5, 1.0)):
+        student = (factor * teacher).requires_grad_()
+        loss = pairwise_margin(student, teacher, groups, 1.0)
+        gradient = torch.autograd.grad(loss, student)[0]
+        assert (loss > 1e-9).item() == (gradient.abs().max() > 1e-9).item() == bool(expected)
+    middle = torch.stack([teacher[groups == group].quantile(0.5) for group in (0, 1)])[groups]
+    assert torch.equal(gradient.sign(), -(teacher - middle).sign()), "those above the middle are to rise"
+
+
+def test_ranks_are_those_of_the_group_with_ties_in_the_middle() -> None:
+    values, groups = torch.tensor([3.0, 1.0, 3.0, 2.0, 9.0, 3.0]), torch.tensor([0, 0, 0, 0, 2, 2])
+    assert group_ranks(values, groups).tolist() == [2.5, 0.0, 2.5, 1.0, 1.0, 0.0]
+
+
+def test_listwise_softmax_is_the_cross_entropy_of_each_list() -> None:
+    student, teacher, groups = batch([5, 1, 3, 1, 8])
+    slow = [
+        -4 * ((teacher[groups == g] / 2).softmax(0) * (student[groups == g] / 2).log_softmax(0)).sum()
+        for g in (0, 2, 4)
+    ]
+    fast = listwise_softmax(student, teacher, 1000 * groups - 7, 2.0)
+    assert_equal_with_gradients(fast, torch.stack(slow).mean(), student)
+
+
+def test_load_imbalance_is_the_squared_coefficient_of_variation_of_the_experts_load() -> None:
+    assert load_imbalance(torch.full((2, 5, 4), 0.25)).item() == 0
+    assert load_imbalance(torch.eye(4)[:1].expand(2, 5, 4)).item() == pytest.approx(3)
+    opposite = torch.eye(2).unsqueeze(0)
+    assert load_imbalance(opposite).item() == 0, "rows that choose apart are no collapse"
+    gates = torch.tensor([[[0.7, 0.3], [0.9, 0.1]], [[0.5, 0.5], [0.5, 0.5]]])
+    assert load_imbalance(gates).item() == pytest.approx((0.3 / 0.5) ** 2 / 2)
+
+
 def test_pairs_are_formed_inside_a_group_only_and_never_with_oneself() -> None:
     _, _, groups = batch([100, 1, 2, 33, 64])
     row, partner = shifted_pairs(groups)
@@ -87,7 +150,7 @@ def test_rows_on_which_the_teacher_is_silent_do_not_count(name: str) -> None:
     torch.testing.assert_close(loss, DISTILLATION[name](student[known], teacher[known], groups[known], 1.5))
     gradient = torch.autograd.grad(loss, student)[0]
     assert (gradient[::3] == 0).all()
-    assert (gradient[known] != 0).all()
+    assert (gradient[known] != 0).float().mean() > (0.5 if name in BY_RANK else 0.999)
 
 
 @pytest.mark.parametrize("name", DISTILLATION)
@@ -96,13 +159,13 @@ def test_the_student_gets_a_gradient_towards_the_teacher(name: str) -> None:
     student, teacher, groups = batch([30, 31])
     loss = DISTILLATION[name](student, teacher, groups, 1.0)
     gradient = torch.autograd.grad(loss, student)[0]
-    assert (gradient != 0).all()
+    assert (gradient != 0).float().mean() > (0.5 if name in BY_RANK else 0.999)
     with torch.no_grad():
         closer = DISTILLATION[name](student - 0.5 * gradient / gradient.norm(), teacher, groups, 1.0)
     assert closer < loss
 
 
-@pytest.mark.parametrize("name", DISTILLATION)
+@pytest.mark.parametrize("name", sorted(set(DISTILLATION) - {"pairwise_margin"}))
 def test_a_student_that_equals_its_teacher_gets_no_gradient(name: str) -> None:
     _, teacher, groups = batch([30, 31])
     student = teacher.clone().requires_grad_()
@@ -110,8 +173,8 @@ def test_a_student_that_equals_its_teacher_gets_no_gradient(name: str) -> None:
     torch.testing.assert_close(gradient, torch.zeros_like(gradient))
 
 
-@pytest.mark.parametrize("name", ["pairwise_logistic", "pairwise_squared"])
-def test_pairwise_losses_ignore_a_shift_of_the_teacher_in_a_view_type(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in DISTILLATION if not name.startswith(("pointwise", "logit"))])
+def test_pairwise_and_listwise_losses_ignore_a_shift_of_the_teacher_in_a_view_type(name: str) -> None:
     student, teacher, groups = batch([30, 31])
     shifted = teacher + torch.tensor([5.0, -2.0])[groups]
     torch.testing.assert_close(
