@@ -61,13 +61,16 @@ class Failure(Frozen):
 
     expectation: str
     column: str | None = None
+    view_type: str | None = None
+    """The view type on which it did not hold; None: on all rows."""
     severity: Severity
     detail: str
 
     def __str__(self) -> str:
         if self.expectation == INGEST:
             return self.detail
-        return ": ".join(part for part in (self.column, self.expectation, self.detail) if part)
+        place = " on ".join(part for part in (self.column, self.view_type) if part)
+        return ": ".join(part for part in (place, self.expectation, self.detail) if part)
 
 
 class Validation(Frozen):

@@ -11,6 +11,8 @@ ENGAGEMENT, QUARANTINE, SCORES, VALIDATION = "engagement", "quarantine", "scores
 STAGING, RETENTION = "_staging", "_retention"
 HORIZON_KEY = f"{RETENTION}/horizon.json"
 GROUP_ID = "group_id"
+LAKE_LOCK = "lake"
+"""Held by whoever publishes or expires partitions, or writes what belongs to a day."""
 
 _DAY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})(?!\d)")
 
@@ -25,6 +27,15 @@ def manifest_key(day: date) -> str:
 
 def validation_key(day: date) -> str:
     return f"{VALIDATION}/dt={day.isoformat()}.json"
+
+
+def examination_key(day: date, subject: str) -> str:
+    """Where all that was asked of some rows of the day is written; `subject` is their digest."""
+    return f"{VALIDATION}/dt={day.isoformat()}/{subject[:16]}.checks.json"
+
+
+def profile_key(day: date, subject: str) -> str:
+    return f"{VALIDATION}/dt={day.isoformat()}/{subject[:16]}.profile.json"
 
 
 def scores_key(day: date, model_digest: str) -> str:

@@ -16,6 +16,7 @@ from mmoe.lake.manifest import (
     to_json,
 )
 from mmoe.lake.partitions import (
+    LAKE_LOCK,
     QUARANTINE,
     manifest_key,
     partition_prefix,
@@ -28,9 +29,6 @@ from mmoe.lake.staging import Staged
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
 from mmoe.schema import Schema
-
-LAKE_LOCK = "lake"
-"""Held by whoever publishes or expires partitions."""
 
 
 class QuarantineRecord(Frozen):

@@ -16,8 +16,7 @@ from mmoe.lake.horizon import advance_horizon, read_horizon
 from mmoe.lake.inventory import Copy, delete_copies, summarise, take_inventory
 from mmoe.lake.ledger import Expired, Statement
 from mmoe.lake.manifest import from_json, to_json
-from mmoe.lake.partitions import ENGAGEMENT, RETENTION, day_of, manifest_key
-from mmoe.lake.publish import LAKE_LOCK
+from mmoe.lake.partitions import ENGAGEMENT, LAKE_LOCK, RETENTION, day_of, manifest_key
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
 

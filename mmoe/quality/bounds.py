@@ -1,11 +1,13 @@
-"""What is usual for a day, from the manifests of the days before it: the parameters of a suite."""
+"""What is usual for a day, from the days before it: the parameters of a suite, for all rows and for each view type."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
 
-from mmoe.lake.manifest import Manifest
+from mmoe.lake.manifest import LabelCount, Manifest
+from mmoe.lake.profile import DayProfile
 from mmoe.schema import Schema
 
 TRAILING_DAYS = 14
@@ -19,15 +21,15 @@ SAMPLING_ERRORS = 4.0
 KNOWN_LOSS = 0.5
 """A feature is unusually sparse when known in less than this share of its trailing share of known values."""
 
+Parameters = dict[str, Any]
 
-def bounds(schema: Schema, day: date, trailing: list[Manifest], rows: int) -> dict[str, Any]:
-    """Every parameter of the derived suite, for `day`. Only days before it count, at most the last fourteen."""
-    usual = sorted((past for past in trailing if past.day < day), key=lambda past: past.day)[-TRAILING_DAYS:]
-    if len(usual) < ENOUGH_DAYS:
-        usual = []
-    parameters = _event_times(schema, day) | _rows(usual) | _view_types(schema, usual)
+
+def bounds(schema: Schema, day: date, usual: Sequence[Manifest], rows: int) -> Parameters:
+    """Every parameter of a day as a whole, from the manifests of `usual_days`."""
+    parameters = _event_times(schema, day) | _rows([past.rows for past in usual]) | _view_types(schema, usual)
     for head in schema.heads:
-        parameters |= _label_rate(head, usual, rows)
+        counts = [past.labels[head] for past in usual if head in past.labels]
+        parameters |= label_rate(head, counts, rows)
     for name in (*schema.features.categorical, *schema.features.numeric, *schema.features.multivalued):
         total = sum(past.rows for past in usual)
         missing = sum(past.nulls.get(name, 0) for past in usual)
@@ -35,36 +37,23 @@ def bounds(schema: Schema, day: date, trailing: list[Manifest], rows: int) -> di
     return parameters
 
 
-def _event_times(schema: Schema, day: date) -> dict[str, Any]:
-    """A day before the day's start to a day after its end: what ingest lets through."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=schema.event_time.day_starts_utc)
-    return {
-        "earliest": (start - timedelta(days=1)).isoformat(),
-        "latest": (start + timedelta(days=2) - timedelta(microseconds=1)).isoformat(),
-    }
+def view_type_bounds(schema: Schema, view_type: str, usual: Sequence[DayProfile], rows: int) -> Parameters:
+    """The parameters of one view type's rows: how many, and their label rates."""
+    past = [each for profile in usual if (each := profile.of(view_type)) is not None]
+    parameters = _rows([each.rows for each in past]) if past else {"rows_low": 0, "rows_high": None}
+    for head in schema.heads:
+        parameters |= label_rate(head, [each.labels[head] for each in past], rows)
+    return parameters
 
 
-def _rows(usual: list[Manifest]) -> dict[str, Any]:
-    if not usual:
-        return {"rows_floor": 1, "rows_low": 1, "rows_high": None, "rows_ceiling": None}
-    middle = median(past.rows for past in usual)
-    return {
-        "rows_floor": max(1, int(middle / ROWS_EXTREME)),
-        "rows_low": max(1, int(middle / ROWS_UNUSUAL)),
-        "rows_high": math.ceil(middle * ROWS_UNUSUAL),
-        "rows_ceiling": math.ceil(middle * ROWS_EXTREME),
-    }
+def usual_days(day: date, trailing: Sequence[Manifest]) -> list[Manifest]:
+    """The days that `day` is compared with: at most the last fourteen before it; none when they are too few."""
+    usual = sorted((past for past in trailing if past.day < day), key=lambda past: past.day)[-TRAILING_DAYS:]
+    return usual if len(usual) >= ENOUGH_DAYS else []
 
 
-def _view_types(schema: Schema, usual: list[Manifest]) -> dict[str, Any]:
-    """View types that had a hundred rows or more on every trailing day."""
-    names = [name for name in schema.view_type.names if name != schema.view_type.other]
-    steady = [name for name in names if all(past.view_type_rows.get(name, 0) >= 100 for past in usual)]
-    return {"usual_view_types": steady if usual else []}
-
-
-def _label_rate(head: str, usual: list[Manifest], rows: int) -> dict[str, Any]:
-    counts = [past.labels[head] for past in usual if head in past.labels]
+def label_rate(head: str, counts: Sequence[LabelCount], rows: int) -> Parameters:
+    """Floor, low, high and ceiling of the share of ones among `rows` rows, around that of the counts."""
     positives = sum(count.positives for count in counts)
     known = positives + sum(count.negatives for count in counts)
     if not 0 < positives < known:
@@ -77,6 +66,35 @@ def _label_rate(head: str, usual: list[Manifest], rows: int) -> dict[str, Any]:
         f"{head}_high": _shift(rate, RATE_UNUSUAL + noise),
         f"{head}_ceiling": _shift(rate, RATE_EXTREME + noise),
     }
+
+
+def _event_times(schema: Schema, day: date) -> Parameters:
+    """A day before the day's start to a day after its end: what ingest lets through."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=schema.event_time.day_starts_utc)
+    return {
+        "earliest": (start - timedelta(days=1)).isoformat(),
+        "latest": (start + timedelta(days=2) - timedelta(microseconds=1)).isoformat(),
+    }
+
+
+def _rows(usual: Sequence[int]) -> Parameters:
+    if not usual:
+        return {"rows_floor": 1, "rows_low": 1, "rows_high": None, "rows_ceiling": None}
+    middle = median(usual)
+    noise = SAMPLING_ERRORS * math.sqrt(middle)
+    return {
+        "rows_floor": max(1, int(middle / ROWS_EXTREME)),
+        "rows_low": max(0, int(middle / ROWS_UNUSUAL - noise)),
+        "rows_high": math.ceil(middle * ROWS_UNUSUAL + noise),
+        "rows_ceiling": math.ceil(middle * ROWS_EXTREME),
+    }
+
+
+def _view_types(schema: Schema, usual: Sequence[Manifest]) -> Parameters:
+    """View types that had a hundred rows or more on every trailing day."""
+    names = [name for name in schema.view_type.names if name != schema.view_type.other]
+    steady = [name for name in names if all(past.view_type_rows.get(name, 0) >= 100 for past in usual)]
+    return {"usual_view_types": steady if usual else []}
 
 
 def _shift(rate: float, logits: float) -> float:

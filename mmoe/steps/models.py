@@ -6,8 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from mmoe.data.aside import exclusive, written_aside
-from mmoe.lake.partitions import scores_key
-from mmoe.lake.publish import LAKE_LOCK
+from mmoe.lake.partitions import LAKE_LOCK, scores_key
 from mmoe.lake.reader import Partition, open_partition, refuse_expired
 from mmoe.registry import Registry
 from mmoe.steps.context import Context

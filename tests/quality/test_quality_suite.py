@@ -6,7 +6,8 @@ from handmade import SCHEMA
 from mmoe.errors import SchemaError
 from mmoe.lake.partitions import canonical_schema
 from mmoe.quality import derive_suite, load_suite, write_suite
-from mmoe.quality.suite import SUITES, checked_columns
+from mmoe.quality.rules import checked_columns
+from mmoe.quality.suite import SUITES
 from mmoe.schema import Schema, load_schema
 
 

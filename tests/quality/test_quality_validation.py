@@ -8,6 +8,7 @@ import pytest
 from handmade import DAY, SCHEMA, deliver, raw_rows, replaced
 
 from mmoe.errors import LakeError, PartitionMissingError
+from mmoe.lake.examination import read_examination
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Validation
 from mmoe.lake.partitions import staging_prefix
@@ -40,11 +41,32 @@ def week(tmp_path_factory):
     return trailing_manifests(store, DAY)
 
 
+@pytest.fixture(scope="module")
+def month(tmp_path_factory):
+    """A lake with four validated days before DAY, and their manifests."""
+    root = tmp_path_factory.mktemp("month")
+    store = open_store(str(root / "lake"))
+    for number in range(4, 0, -1):
+        day = DAY - timedelta(days=number)
+        deliver(root / "landing", raw_rows(day, rows=2_000, seed=number), day=day)
+        staged = stage_day(store, root / "landing", SCHEMA, day)
+        publish(store, staged, validate(store, staged, SCHEMA, trailing_manifests(store, day)), SCHEMA)
+    return store, trailing_manifests(store, DAY)
+
+
 def test_a_clean_day_passes(store, landing):
     staged, validation = check(store, landing, raw_rows())
     assert (validation.status, validation.failures) == ("passed", ())
     assert validation.subject == staged.digest
-    assert validation.checks == len(derive_suite(SCHEMA)["expectations"]) + 1
+    examination = read_examination(store, DAY, staged.digest)
+    judged = [check for check in examination.checks if check.outcome != "not judged"]
+    assert validation.checks == len(judged) + 1
+    assert {check.expectation for check in examination.checks if check.outcome == "not judged"} == {
+        "column_psi_to_be_between"  # there are no earlier days
+    }
+    assert len([check for check in examination.checks if check.view_type is None]) == len(
+        derive_suite(SCHEMA)["expectations"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,6 +170,59 @@ def test_later_days_do_not_count(store, landing, week):
     staged, reference = check(store, landing, raw_rows(rows=2_000), week)
     later = [past.model_copy(update={"day": DAY + timedelta(days=1), "view_type_rows": {}}) for past in week]
     assert validate(store, staged, SCHEMA, [*week, *later]) == reference
+
+
+def test_a_feature_that_drifts_warns_and_one_that_is_another_thing_fails(store, landing, month):
+    store_of_month, trailing = month
+    raw = raw_rows(rows=2_000)
+    prices = np.array([0 if price is None else price for price in raw["price"].to_pylist()])
+    unknown = np.arange(2_000) % 3 == 0
+    dearer = replaced(raw, "price", pa.array(prices * 1.8, mask=unknown))
+    assert columns_warned(check(store_of_month, landing, dearer, trailing)[1]) == {
+        ("column_psi_to_be_between", "price")
+    }
+    cents = replaced(raw, "price", pa.array(prices * 100, mask=unknown))
+    validation = check(store_of_month, landing, cents, trailing)[1]
+    assert validation.status == "failed"
+    assert [(failure.column, failure.view_type) for failure in validation.failures] == [("price", None)]
+
+
+def test_drift_on_one_view_type_is_seen_where_all_rows_hide_it(store, landing, month):
+    store_of_month, trailing = month
+    raw = raw_rows(rows=4_000)
+    few = np.flatnonzero(np.array(raw["view_type"].to_pylist()) == "search")[700:]
+    raw = raw.take(pa.array(np.setdiff1d(np.arange(4_000), few)))
+    search = np.array(raw["view_type"].to_pylist()) == "search"
+    devices = np.array(raw["device"].to_pylist())
+    devices[np.flatnonzero(search & (devices == "phone"))[::2]] = "tablet"
+    validation = check(store_of_month, landing, replaced(raw, "device", pa.array(devices)), trailing)[1]
+    drifted = [failure for failure in validation.failures if failure.expectation == "column_psi_to_be_between"]
+    assert [(failure.column, failure.view_type, failure.severity) for failure in drifted] == [
+        ("device", "search", "warning")
+    ]
+    assert str(drifted[0]).startswith("device on search: column_psi_to_be_between: 0.2")
+
+
+def test_an_unusual_volume_on_one_view_type_warns(store, landing, month):
+    store_of_month, trailing = month
+    raw = raw_rows(rows=2_000)
+    search = np.flatnonzero(np.array(raw["view_type"].to_pylist()) == "search")
+    fewer = raw.take(pa.array(np.setdiff1d(np.arange(2_000), search[:700])))
+    validation = check(store_of_month, landing, fewer, trailing)[1]
+    usual = np.median([past.view_type_rows["search"] for past in trailing])
+    low, high = int(usual / 2 - 4 * usual**0.5), int(np.ceil(usual * 2 + 4 * usual**0.5))
+    assert [str(failure) for failure in validation.failures if "row_count" in failure.expectation] == [
+        f"search: table_row_count_to_be_between: {len(search) - 700} is outside {low} to {high}"
+    ]
+
+
+def test_a_day_without_drift_passes_and_says_what_it_was_compared_with(store, landing, month):
+    store_of_month, trailing = month
+    staged, validation = check(store_of_month, landing, raw_rows(rows=2_000), trailing)
+    assert (validation.status, validation.failures) == ("passed", ())
+    examination = read_examination(store_of_month, DAY, staged.digest)
+    assert [day.day for day in examination.compared_with] == [6, 7, 8, 9]
+    assert {check.outcome for check in examination.checks} == {"held"}
 
 
 def test_validation_can_run_again_after_quarantine_and_says_when_its_rows_are_gone(store, landing):
