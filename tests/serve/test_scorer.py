@@ -57,6 +57,15 @@ def test_bfloat16_scores_are_close_and_marked_as_such(bundle, partition, tmp_pat
     assert 0 < difference.max() < 0.1
 
 
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_is_not_emulated(bundle, monkeypatch, native, dtype) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    network = Scorer.load(bundle, "bfloat16", threads=1).network
+    assert {weight.dtype for weight in network.experts.parameters()} == {dtype}
+    assert all((weight == weight.bfloat16().to(dtype)).all() for weight in network.experts.parameters())
+
+
 def test_a_group_share_scores_only_its_rows(bundle, partition, tmp_path) -> None:
     share = GroupShare(salt="s", share=0.3, keep=True)
     scorer = Scorer.load(bundle, threads=1)
