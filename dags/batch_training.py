@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param
 
+from mmoe_airflow.approve import AskOnce
 from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL, TRAINING_QUEUE
 from mmoe_airflow.calendar import on_calendar
 from mmoe_airflow.promote import Promote
@@ -21,7 +21,7 @@ DOC = """
 6. `report`: one page, under *Model promotions* and on this run's tab; then `approval` waits for a person
    (*Required actions*). It holds no worker meanwhile, and no answer in a week rejects.
 7. `promote` verifies the answer, the report's digest and that the champion is still the one compared with.
-   Promoting anything but a *pass* needs an override reason in the approval form; it is recorded.
+   Promoting anything but a *pass* needs an override reason, and a person whose role may override; both are recorded.
 """
 
 with DAG(
@@ -86,7 +86,7 @@ with DAG(
         task_id="report", command=["report"], options={**chosen, "source-run": "{{ run_id }}"},
         doc_md="The page a person decides from.",
     )  # fmt: skip
-    approval = ApprovalOperator(
+    approval = AskOnce(
         task_id="approval",
         doc_md="Approve or reject under *Required actions*.",
         subject="{{ ti.xcom_pull(task_ids='report')['subject'] }}",

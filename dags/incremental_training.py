@@ -11,7 +11,8 @@ DOC = """
 ### The champion learns a fresh day, without distillation
 
 Fires when `engagement_ingest` announces a fresh day (a backfilled day is not announced). `plan` skips the run when
-there is no champion or it has already learned the day. `train` starts from the champion's trainable state (weights,
+there is no champion or it has already learned the day. `monitor` tests the champion on what it has not learned yet
+(*Monitoring* page: AUC, calibration and drift by day). `train` starts from the champion's trainable state (weights,
 optimizer, position) and goes through every published day since, in order. A share of the newest day's groups is left
 out of training; on it `evaluate` and `gate` compare old and new (*refresh* profile: not worse). `promote` moves the
 champion alias only on a pass and only if the champion is still the one that training started from.
@@ -37,6 +38,10 @@ with DAG(
         doc_md="Fixes champion, days and digests of this run; skips if there is nothing to learn.",
     )  # fmt: skip
     chosen = {"plan": "{{ ti.xcom_pull(task_ids='plan')['plan'] }}"}
+    monitor = Step(
+        task_id="monitor", command=["monitor"], options=chosen, pool=TRAINING_POOL, queue=TRAINING_QUEUE,
+        doc_md="The champion's predictions on the fresh days, scored before it learns them.",
+    )  # fmt: skip
     train = Step(
         task_id="train", command=["train", "incremental"], options=chosen, pool=TRAINING_POOL, queue=TRAINING_QUEUE,
         doc_md="Warm start, new days in order.",
@@ -54,4 +59,4 @@ with DAG(
         task_id="promote", command=["promote-plan"], options={**chosen, "actor": "incremental_training"},
         pool=PROMOTION_POOL, doc_md="Moves the champion alias on a pass.",
     )  # fmt: skip
-    plan >> train >> evaluate >> gate >> report >> promote
+    plan >> monitor >> train >> evaluate >> gate >> report >> promote

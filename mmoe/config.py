@@ -144,6 +144,21 @@ class GateConfig(Frozen):
     profiles: dict[str, ProfileConfig]
 
 
+class MonitorConfig(Frozen):
+    """When `mmoe watch` raises an alarm."""
+
+    max_age_days: int = Field(default=3, ge=0)
+    """Whole days, up to the one before the look, that the champion may not have learned."""
+    max_calibration_error: float = Field(default=0.25, gt=0)
+    """Largest deviation of a head's predicted over observed rate from 1, in either direction."""
+    max_score_shift: float = Field(default=0.25, gt=0)
+    """Largest population stability index of a head's predictions against the day before."""
+    min_positives: int = Field(default=100, ge=1)
+    """A head with fewer positives on the day is not judged."""
+    look_back_days: int = Field(default=7, ge=1)
+    """How far back a missed day raises an alarm."""
+
+
 class ServeConfig(Frozen):
     batch_size: int = Field(default=512, ge=1)
     """Rows a request, for latency measurements."""
@@ -172,6 +187,7 @@ class Params(Frozen):
     window: WindowConfig = WindowConfig()
     retention: RetentionConfig = RetentionConfig()
     gate: GateConfig
+    monitor: MonitorConfig = MonitorConfig()
     serve: ServeConfig = ServeConfig()
     experiment: ExperimentConfig = ExperimentConfig()
 

@@ -43,3 +43,7 @@ class EvaluationError(MmoeError, ValueError):
 
 class RegistryError(MmoeError):
     """The model registry refuses or lacks what was asked."""
+
+
+class MonitoringError(MmoeError):
+    """An alarm: the champion or its data need a person's attention."""

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Local folder for copies of an S3 lake's objects, by key; default HOME/cache/lake."""
     mlflow_tracking_uri: str = ""
     """MLflow tracking and registry store; default a SQLite file under HOME/mlflow."""
+    mlflow_url: str = ""
+    """Address of MLflow's UI as a browser reaches it; default the tracking store's, where that is a server."""
     threads: int = 0
     """CPU threads for training; 0 leaves the choice to PyTorch."""
 
@@ -47,6 +49,12 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def mlflow_ui(self) -> str | None:
+        """Where links to runs lead; None where MLflow has no address."""
+        address = self.mlflow_url or self.mlflow_tracking_uri
+        return address.rstrip("/") if address.startswith(("http://", "https://")) else None
 
     @property
     def artifact_root(self) -> Path:

@@ -10,11 +10,14 @@ import sys
 import typer
 
 from mmoe.cli.data import data
+from mmoe.cli.monitoring import monitoring
+from mmoe.cli.release import release
 from mmoe.cli.training import training
 from mmoe.errors import MmoeError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of mmoe.")
 app.registered_commands += [*data.registered_commands, *training.registered_commands]
+app.registered_commands += [*release.registered_commands, *monitoring.registered_commands]
 app.registered_groups += [*data.registered_groups, *training.registered_groups]
 
 

@@ -117,11 +117,12 @@ def promote_plan(
     plan_id: PlanId,
     actor: Annotated[str, typer.Option(help="Who approved it.")],
     override_reason: Annotated[str, typer.Option(help="Why anything but a pass is promoted.")] = "",
+    barred: Annotated[bool, typer.Option("--barred", help="The actor may not promote anything but a pass.")] = False,
 ) -> None:
     """Make a plan's challenger the champion, if the gate, the digest and the champion still allow it."""
     from mmoe.steps.release import promote_step
 
-    finish(promote_step(load_context(), plan_id, actor, override_reason))
+    finish(promote_step(load_context(), plan_id, actor, override_reason, barred=barred))
 
 
 @training.command()

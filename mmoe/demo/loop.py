@@ -12,7 +12,9 @@ from mmoe.demo.airflow_api import FINAL_STATES, Airflow, AirflowError, age, wait
 from mmoe.demo.narrator import Narrator
 from mmoe.demo.timeline import Timeline
 
-DAGS = {"engagement_ingest", "retention", "bootstrap", "batch_training", "incremental_training"}
+DAGS = {
+    "engagement_ingest", "retention", "bootstrap", "batch_training", "incremental_training", "monitoring", "rollback",
+}  # fmt: skip
 POOLS = {"training": "One training at a time on this machine", "promotion": "One promotion at a time, anywhere"}
 LONGEST_RUN = 3600.0
 SETTLING_SECONDS = 3.0

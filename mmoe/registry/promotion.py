@@ -41,20 +41,25 @@ class Promotions:
             self._settle()
             return self._apply(change)
 
-    def roll_back(self, expected_champion: str, actor: str, reason: str) -> PromotionRecord:
-        """Return from `expected_champion` to the version before it."""
+    def roll_back(self, expected_champion: str, actor: str, reason: str, to: str | None = None) -> PromotionRecord:
+        """Return from `expected_champion` to a registered version; None: to the champion before it."""
         with self._lock():
             self._settle()
-            target = self._rolled_back_to(expected_champion) or self.versions.aliases().get("previous")
-            if target is None:
-                raise RegistryError(
-                    f"version={expected_champion}: no earlier champion to return to; promote another version."
-                )
+            target = to or self.target(expected_champion)
             change = Change(
                 kind="rollback", version=target, expected_champion=expected_champion,
                 digest=self.versions.get(target).digest, actor=actor, reason=reason,
             )  # fmt: skip
             return self._apply(change)
+
+    def target(self, expected_champion: str) -> str:
+        """Where a rollback from this champion leads, or has led. Raises RegistryError if nowhere."""
+        target = self._rolled_back_to(expected_champion) or self.versions.aliases().get("previous")
+        if target is None:
+            raise RegistryError(
+                f"version={expected_champion}: no earlier champion to return to; name a version or promote another."
+            )
+        return target
 
     def reconcile(self) -> PromotionRecord | None:
         """Finish or undo what an interrupted change left; the record of it, or None if there was nothing."""
@@ -130,8 +135,8 @@ class Promotions:
     def _intend(self, change: Change) -> PromotionRecord:
         records = self.records.read()
         kept = reigns(records)
-        if change.kind == "rollback":
-            earlier = kept[: kept.index(change.version)] if change.version in kept else []
+        if change.kind == "rollback" and change.version in kept:
+            earlier = kept[: kept.index(change.version)]
             previous_after = earlier[-1] if earlier else None
         else:
             previous_after = change.expected_champion

@@ -105,11 +105,18 @@ class Registry:
         )  # fmt: skip
         return self._promotions.apply(change)
 
-    def rollback(self, *, expected_champion: str, actor: str, reason: str) -> PromotionRecord:
-        """Make the version before `expected_champion` champion again. Raises RegistryError if there is none."""
+    def rollback(self, *, expected_champion: str, actor: str, reason: str, to: str | None = None) -> PromotionRecord:
+        """Make a registered version champion again; None: the one before `expected_champion`.
+
+        Raises RegistryError if there is none, or the champion is another one by now.
+        """
         if not reason.strip():
             raise RegistryError("reason='': a rollback needs one; say what is wrong with the champion.")
-        return self._promotions.roll_back(expected_champion, actor, reason)
+        return self._promotions.roll_back(expected_champion, actor, reason, to)
+
+    def rollback_target(self, expected_champion: str) -> str:
+        """The version that a rollback from this champion returns to. Raises RegistryError if there is none."""
+        return self._promotions.target(expected_champion)
 
     def reconcile(self) -> PromotionRecord | None:
         """Finish or undo an interrupted change of the champion; the record of it, or None if there was nothing."""

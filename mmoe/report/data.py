@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mmoe.evaluate.metrics import Bin, HeadMetrics
-from mmoe.evaluate.verdict import GateResult
+from mmoe.evaluate.verdict import GateResult, Lift, Word
 from mmoe.parsing import Frozen
 
 
@@ -80,6 +80,26 @@ class Retention(Frozen):
     ledger_whole: bool
 
 
+class ReportSummary(Frozen):
+    """What a list of reports shows of one: `summary.json`, a small file beside it."""
+
+    report: str
+    title: str
+    kind: str
+    verdict: Word
+    profile: str
+    version: str
+    digest: str
+    baseline_version: str
+    champion_version: str
+    days: tuple[date, ...] = Field(strict=False)
+    """The held-out days."""
+    overall: Lift | None
+    source_run: str
+    run_id: str
+    """The MLflow run that trained the challenger."""
+
+
 class Report(Frozen):
     """See each section's class. `report.json` is this object, `report.html` its rendering."""
 
@@ -109,3 +129,20 @@ class Report(Frozen):
     @property
     def warnings(self) -> list[tuple[date, str]]:
         return [(used.day, text) for used in self.challenger.days for text in used.warnings]
+
+    def summary(self, run_id: str) -> ReportSummary:
+        return ReportSummary(
+            report=self.report,
+            title=self.title,
+            kind=str(self.config["kind"]),
+            verdict=self.verdict,
+            profile=self.gate.profile,
+            version=self.version,
+            digest=self.challenger.digest,
+            baseline_version=self.baseline_version,
+            champion_version=self.champion_version,
+            days=self.gate.days,
+            overall=self.gate.lift(),
+            source_run=self.source_run,
+            run_id=run_id,
+        )

@@ -27,10 +27,12 @@ def evaluate_step(context: Context, plan_id: str) -> dict[str, Any]:
     registry = Registry(context.settings)
     metrics = all_metrics(scored)
     version = registered(registry, context, plan)
-    registry.log_metrics(registry.version(version).run_id, as_mlflow(metrics))
+    run_id = registry.version(version).run_id
+    registry.log_metrics(run_id, as_mlflow(metrics))
     return {
         "plan": plan_id,
         "version": version,
+        "run_id": run_id,
         "rows": scored.rows,
         "auc": {metric.head: round(metric.auc, 5) for metric in metrics if metric.view_type is None and metric.auc},
         "bfloat16_latency_ratio": round(comparison.latency_ratio, 3),

@@ -7,7 +7,7 @@ the same inputs, and a step whose inputs have changed is another plan.
 import hashlib
 from datetime import date
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
@@ -62,6 +62,11 @@ class Plan(Frozen):
     @property
     def trained_through(self) -> date:
         return max(ref.day for ref in (*self.train_days, *self.catch_up_days))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was chosen, without the days and versions that it was applied to."""
+        return self.model_dump(mode="json", include={"kind", "model", "params", "distilled", "holdout_share"})
 
     def folder(self, settings: Settings) -> Path:
         return settings.work / self.digest

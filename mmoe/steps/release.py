@@ -42,15 +42,26 @@ def report_step(context: Context, plan_id: str, source_run: str) -> dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     write_aside(folder / "report.html", render(report))
     write_aside(folder / "report.json", report.model_dump_json(indent=1))
-    registry.log_report(registry.version(version).run_id, folder / "report.html", folder / "report.json")
+    run_id = registry.version(version).run_id
+    write_aside(folder / "summary.json", report.summary(run_id).model_dump_json(indent=1))
+    registry.log_report(run_id, folder / "report.html", folder / "report.json")
     registry.set_verdict(version, verdict=gate.verdict, report=plan.digest)
-    return {"report": plan.digest, "verdict": gate.verdict, "version": version, **request(plan, gate, version)}
+    return {
+        "report": plan.digest,
+        "verdict": gate.verdict,
+        "version": version,
+        "run_id": run_id,
+        **request(plan, gate, version),
+    }
 
 
-def promote_step(context: Context, plan_id: str, actor: str, override_reason: str) -> dict[str, Any]:
+def promote_step(
+    context: Context, plan_id: str, actor: str, override_reason: str, *, barred: bool = False
+) -> dict[str, Any]:  # fmt: skip
     """Move the champion alias to the plan's model.
 
-    A daily update that does not pass is left where it is. Anything else that does not pass needs a reason. Raises
+    A daily update that does not pass is left where it is. Anything else that does not pass needs a reason, and an
+    actor who is not `barred` from overriding. Raises
     RegistryError when the champion or the model is no longer what was judged, or does not load and score.
     """
     plan = load_plan(context.settings, plan_id)
@@ -64,6 +75,11 @@ def promote_step(context: Context, plan_id: str, actor: str, override_reason: st
         if plan.kind == "incremental":
             return {"plan": plan_id, "skip": True, "reason": f"verdict is {gate.verdict}: the champion stays"}
         raise RegistryError(f"version={version}: verdict is {gate.verdict}; approving it needs an override reason.")
+    if gate.verdict != "pass" and barred:
+        raise RegistryError(
+            f"version={version}: verdict is {gate.verdict}, and {actor} may not override it. Trigger a new run, and "
+            "let somebody answer whom MMOE_OVERRIDE_ROLES or MMOE_OVERRIDE_USERS names."
+        )
     refuse_unfit(context, registry, version)
     reason = override_reason.strip() or f"{gate.profile} gate passed"
     record = registry.promote(
@@ -74,7 +90,29 @@ def promote_step(context: Context, plan_id: str, actor: str, override_reason: st
         reason=reason,
         report=plan.digest,
     )
-    return {"plan": plan_id, "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason}
+    return {
+        "plan": plan_id, "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason,
+        "run_id": registry.version(version).run_id,
+    }  # fmt: skip
+
+
+def rollback_step(
+    context: Context, *, to: str, expected_champion: str, actor: str, reason: str
+) -> dict[str, Any]:  # fmt: skip
+    """Make an earlier version champion again, once it has shown that it loads and scores.
+
+    Empty `to`: the champion before. Empty `expected_champion`: whoever is champion now. Raises RegistryError.
+    """
+    registry = Registry(context.settings)
+    champion = registry.alias("champion")
+    expected = expected_champion or (champion.version if champion else "")
+    target = to or registry.rollback_target(expected)
+    refuse_unfit(context, registry, target)
+    record = registry.rollback(expected_champion=expected, actor=actor, reason=reason, to=target)
+    run_id = registry.version(target).run_id
+    return {
+        "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason, "run_id": run_id,
+    }  # fmt: skip
 
 
 def refuse_unfit(context: Context, registry: Registry, version: str) -> SmokeTest:
@@ -117,8 +155,8 @@ def request(plan: Plan, gate: GateResult, version: str) -> dict[str, str]:
         f"Mean AUC lift of the primary heads over version {against}: **{lift}** on {gate.rows:,} held-out rows.",
         *(f"- {finding_text(finding)}" for finding in open_points[:MOST_REASONS]),
         *([f"- and {len(open_points) - MOST_REASONS} more in the report"] if len(open_points) > MOST_REASONS else []),
-        "The whole report is on this run's *Report* tab and under *Model promotions*.",
+        f"[The whole report](/mmoe/reports/{plan.digest}) is also on this run's *Report* tab.",
     ]
     if gate.verdict != "pass":
-        lines.append("Approving this needs an override reason; it is recorded.")
+        lines.append("Approving this needs an override reason, and somebody who may override; both are recorded.")
     return {"subject": f"Promote version {version}? {gate.verdict}, {lift}", "body": "\n\n".join(lines)}

@@ -48,7 +48,7 @@ def gather(context: Context, plan: Plan, gate: GateResult, *, version: str, sour
         mixed_precision=mixed_precision(measured_precisions(context, plan)),
         retention=attestation(context),
         reproduce=reproduction(plan),
-        config=plan.model_dump(mode="json", include={"kind", "model", "params", "distilled", "holdout_share"}),
+        config=plan.config,
     )
 
 

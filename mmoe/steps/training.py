@@ -11,7 +11,7 @@ import typer
 from mmoe.data.hashing import GroupShare
 from mmoe.data.teachers import Teacher
 from mmoe.errors import TrainingError
-from mmoe.registry import Registry, UsedDay
+from mmoe.registry import Registry, UsedDay, Version, VersionRecord, VersionRecords
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
 from mmoe.steps.models import (
@@ -138,9 +138,19 @@ def register(context: Context, plan: Plan, result: TrainResult) -> dict[str, Any
         baseline=plan.baseline.version if plan.baseline else None,
         teacher=plan.baseline.digest if plan.distilled and plan.baseline else None,
     )
+    VersionRecords(context.settings).write(version_record(plan, version))
     if plan.kind != "bootstrap":
         registry.set_challenger(version.version)
     return {"run_id": run_id, "version": version.version}
+
+
+def version_record(plan: Plan, version: Version) -> VersionRecord:
+    names = VersionRecord.model_fields.keys() - {"plan", "config"}
+    return VersionRecord(
+        plan=plan.digest,
+        config=plan.config,
+        **{name: getattr(version, name) for name in names},
+    )
 
 
 def log_run(

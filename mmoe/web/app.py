@@ -5,26 +5,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from fastapi.responses import HTMLResponse
 
 from mmoe.errors import MmoeError
-from mmoe.settings import Settings, load_settings
-from mmoe.web import text
+from mmoe.settings import load_settings
+from mmoe.web.actions import Actions
 from mmoe.web.lake_page import read_lake
-from mmoe.web.promotions_page import read_promotions
-from mmoe.web.reports import find_report, report_of_run
+from mmoe.web.pages import ReadSettings, file_or_404, page
+from mmoe.web.promotion_routes import promotions_router
+from mmoe.web.reports import report_of_run
+from mmoe.web.rollback_routes import rollback_router
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'self'; "
         "frame-ancestors 'self'"
     ),
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
-ReadSettings = Callable[[], Settings]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,42 +38,23 @@ class Guards:
     data: Sequence[Any] = ()
 
 
-def build_app(read_settings: ReadSettings = load_settings, guards: Guards | None = None) -> FastAPI:
-    """The application. `read_settings` is called at every request, so it may follow a changing environment."""
+def build_app(
+    read_settings: ReadSettings = load_settings, guards: Guards | None = None, actions: Actions | None = None
+) -> FastAPI:
+    """The application. `read_settings` is called at every request, so it may follow a changing environment.
+
+    Without `actions` it is read-only.
+    """
     guards = guards or Guards()
     app = FastAPI(title="mmoe", docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(add_headers)
     app.add_exception_handler(MmoeError, show_error)
     app.include_router(data_router(read_settings), dependencies=guards.data)
     app.include_router(runs_router(read_settings), dependencies=guards.runs)
-    app.include_router(promotions_router(read_settings), dependencies=guards.promotions)
+    if actions is not None:
+        app.include_router(rollback_router(read_settings, actions), dependencies=[*guards.promotions, *actions.guards])
+    app.include_router(promotions_router(read_settings, actions), dependencies=guards.promotions)
     return app
-
-
-def promotions_router(read_settings: ReadSettings) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/promotions")
-    def promotions() -> HTMLResponse:
-        return page("promotions.html", page=read_promotions(read_settings()))
-
-    @router.get("/reports/{report}")
-    def report(report: str) -> Response:
-        return file_or_404(read_settings(), report, "report.html")
-
-    @router.get("/reports/{report}/report.json")
-    def report_data(report: str) -> Response:
-        return file_or_404(read_settings(), report, "report.json")
-
-    @router.get("/")
-    def start() -> RedirectResponse:
-        return RedirectResponse("promotions")
-
-    @router.get("/{path:path}")
-    def nowhere(path: str) -> HTMLResponse:
-        return not_found("There is no such page.")
-
-    return router
 
 
 def runs_router(read_settings: ReadSettings) -> APIRouter:
@@ -100,18 +81,6 @@ def data_router(read_settings: ReadSettings) -> APIRouter:
     return router
 
 
-def file_or_404(settings: Settings, report: str, name: str) -> Response:
-    folder = find_report(settings, report)
-    path = folder / name if folder else None
-    if path is None or not path.is_file():
-        return not_found(f"There is no report {report!r}. Its run may not have reached the report step.")
-    return FileResponse(path, content_disposition_type="inline")
-
-
-def not_found(message: str) -> HTMLResponse:
-    return page("message.html", status=404, title="Not found", message=message)
-
-
 def show_error(request: Request, error: Exception) -> HTMLResponse:
     return page("message.html", status=500, title="This page cannot be shown", message=str(error))
 
@@ -120,22 +89,3 @@ async def add_headers(request: Request, proceed: Callable[[Request], Awaitable[R
     response = await proceed(request)
     response.headers.update(HEADERS)
     return response
-
-
-def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    return HTMLResponse(TEMPLATES.get_template(template).render(**values), status_code=status)
-
-
-def make_templates() -> Environment:
-    templates = Environment(
-        loader=PackageLoader("mmoe.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    templates.filters |= {
-        "count": text.count, "size": text.size, "signed_percent": text.signed_percent, "percent": text.percent,
-        "moment": text.moment,
-    }  # fmt: skip
-    return templates
-
-
-TEMPLATES = make_templates()

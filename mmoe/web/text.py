@@ -31,3 +31,7 @@ def signed_percent(share: float | None) -> str:
 
 def moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    return NONE if value is None or not math.isfinite(value) else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")

@@ -21,12 +21,13 @@ class GuardedPages:
 
         from mmoe.settings import load_settings
         from mmoe.web import Guards, build_app
+        from mmoe_airflow.rollback import rollback_actions
 
         def may_read(dag_id: str | None) -> list[Any]:
             return [Depends(requires_access_dag("GET", DagAccessEntity.RUN, dag_id))]
 
         guards = Guards(promotions=may_read(BATCH), runs=may_read(None), data=may_read(INGEST))
-        return build_app(load_settings, guards)
+        return build_app(load_settings, guards, rollback_actions())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.app(scope, receive, send)

@@ -5,13 +5,15 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from mmoe_airflow.approve import may_override
 from mmoe_airflow.step import Step
 
 
 class Promote(Step):
     """Reads the approval's answer from `approval_task` and passes who answered and why to the promotion step.
 
-    An approval that was marked success by hand, or that nobody answered, left no answer and promotes nothing.
+    An approval that was marked success by hand, or that nobody answered, left no answer and promotes nothing. Whether
+    the verdict needs an override is judged by the step, which is told whether this person may give one.
     """
 
     template_fields: Sequence[str] = (*Step.template_fields, "approval_task")
@@ -29,5 +31,6 @@ class Promote(Step):
                 "Trigger a new run to be asked again."
             )
         reason = (answer.get("params_input") or {}).get("override_reason", "")
-        self.options = {**self.options, "actor": responder["name"], "override-reason": reason}
+        barred = "" if may_override(str(responder.get("id"))) else "True"
+        self.options = {**self.options, "actor": responder["name"], "override-reason": reason, "barred": barred}
         return super().execute(context)

@@ -17,6 +17,8 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from mmoe_airflow.links import MlflowRun
+
 DONE, REFUSED, USAGE = 0, 1, 2
 
 
@@ -28,6 +30,7 @@ class Step(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("command", "options")
+    operator_extra_links = (MlflowRun(),)
     ui_color = "#e8f0ec"
 
     def __init__(self, *, command: Sequence[str], options: dict[str, str] | None = None, **kwargs: Any) -> None:

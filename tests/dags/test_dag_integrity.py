@@ -16,7 +16,9 @@ CHAINS = {
     "batch_training": [
         "plan", "score_teacher", "train", "catch_up", "evaluate", "gate", "report", "approval", "promote",
     ],
-    "incremental_training": ["plan", "train", "evaluate", "gate", "report", "promote"],
+    "incremental_training": ["plan", "monitor", "train", "evaluate", "gate", "report", "promote"],
+    "monitoring": ["watch"],
+    "rollback": ["rollback"],
 }  # fmt: skip
 
 
@@ -75,6 +77,7 @@ def test_training_and_promotion_have_pools(inspected):
     assert batch["promote"] == "promotion"
     assert inspected["dags"]["incremental_training"]["pools"]["train"] == "training"
     assert inspected["dags"]["bootstrap"]["pools"]["install"] == "promotion"
+    assert inspected["dags"]["rollback"]["pools"]["rollback"] == "promotion"
 
 
 def test_a_person_can_choose_window_experts_distillation_and_date(inspected):

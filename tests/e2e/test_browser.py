@@ -47,9 +47,9 @@ def page(browser, served):
     page.close()
 
 
-def test_a_person_logs_in_and_sees_the_five_dags(page):
+def test_a_person_logs_in_and_sees_the_dags(page):
     page.goto("/dags")
-    for name in ("Engagement ingest", "Retention", "Bootstrap", "Batch training", "Incremental training"):
+    for name in ("Engagement ingest", "Retention", "Batch training", "Incremental training", "Monitoring", "Rollback"):
         page.get_by_text(name, exact=True).first.wait_for()
     assert page.errors == []
 

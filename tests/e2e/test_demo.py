@@ -15,7 +15,8 @@ from mmoe.lake.ledger import expired_days
 from mmoe.lake.reader import open_partition, published_days
 from mmoe.lake.retention import audit
 from mmoe.lake.store import open_store
-from mmoe.registry import Registry
+from mmoe.registry import Registry, VersionRecords
+from mmoe.registry.monitored import Monitored
 from mmoe.schema import load_schema
 from mmoe.settings import Settings
 
@@ -100,6 +101,15 @@ def test_the_promoted_model_is_mlflows_champion_with_its_lineage(demo, settings)
     batch = next(version for version in registry.versions() if version.stage == "batch")
     assert actors[batch.version] == "demo-approver"
     assert batch.teacher == registry.version(summary["baseline_version"]).digest
+
+
+def test_the_champion_was_tested_on_each_fresh_day_before_it_learned_it(demo, settings):
+    days = Monitored(settings).read()
+    updates = [version for version in VersionRecords(settings).read() if version.stage == "incremental"]
+    assert [day.day for day in days][-1] == updates[-1].trained_through
+    assert all(day.learned_through < day.day for day in days)
+    assert {day.version for day in days} == {update.parent for update in updates}
+    assert all(0.4 < day.of("click").auc < 1 for day in days)
 
 
 def test_no_pickle_is_stored_anywhere(demo):

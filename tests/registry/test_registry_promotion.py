@@ -96,6 +96,20 @@ def test_a_rollback_returns_to_the_version_before_and_no_further(three: Registry
         three.rollback(expected_champion="1", actor="bob", reason="")
 
 
+def test_a_rollback_reaches_any_registered_version_and_can_be_taken_back(three: Registry) -> None:
+    promote(three, "2", "1")
+    record = three.rollback(expected_champion="2", actor="bob", reason="drift", to="3")
+    assert (record.kind, record.version, record.replaces, record.previous_after) == ("rollback", "3", "2", "2")
+    assert three.rollback(expected_champion="2", actor="bob", reason="drift", to="3") == record
+    three.rollback(expected_champion="3", actor="bob", reason="worse")
+    assert aliases(three) == {"champion": "2", "previous": "1"}
+    three.rollback(expected_champion="2", actor="bob", reason="older", to="1")
+    assert aliases(three) == {"champion": "1"}
+    for wish in ({"to": "9"}, {"to": "1"}):
+        with pytest.raises(RegistryError):
+            three.rollback(expected_champion="1", actor="bob", reason="x", **wish)
+
+
 def test_a_rollback_replaces_a_champion_whose_version_was_deleted(three: Registry) -> None:
     promote(three, "2", "1")
     three._client.delete_model_version("test_model", "2")

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from mmoe.evaluate.metrics import HeadMetrics
+from mmoe.evaluate.monitor import EDGES, MonitoredDay
+from mmoe.evaluate.verdict import Lift
 from mmoe.lake import ledger
 from mmoe.lake.holds import hold
 from mmoe.lake.horizon import advance_horizon
@@ -17,7 +20,9 @@ from mmoe.lake.manifest import DataFile, Failure, LabelCount, Manifest, Validati
 from mmoe.lake.partitions import manifest_key, quarantine_prefix
 from mmoe.lake.publish import QuarantineRecord
 from mmoe.lake.store import Store, open_store
-from mmoe.registry.records import PromotionRecord, Records
+from mmoe.registry.monitored import Monitored
+from mmoe.registry.records import PromotionRecord, Records, VersionRecord, VersionRecords
+from mmoe.report.data import ReportSummary
 from mmoe.settings import Settings
 from mmoe.web import build_app
 
@@ -39,18 +44,61 @@ def client(settings: Settings) -> TestClient:
 
 @pytest.fixture
 def write_report(settings: Settings) -> Callable[..., None]:
-    """write_report("id", verdict="pass", …) as the report step does."""
+    """write_report("id", verdict="pass", …) leaves what the report step leaves for the list."""
 
-    def write(report: str, **content: Any) -> None:
+    def write(report: str, **changes: Any) -> None:
         folder = settings.reports / report
         folder.mkdir(parents=True)
-        lifts = [
-            {"head": "click", "view_type": None, "lift": 0.5, "low": 0.4, "high": 0.6},
-            {"head": None, "view_type": None, "lift": 0.0042, "low": 0.0031, "high": 0.0053},
-        ]
-        gate = {"verdict": content.pop("verdict", "pass"), "lifts": lifts}
+        lift = Lift(
+            head=None, view_type=None, champion_auc=0.7, challenger_auc=0.703, lift=0.0042, low=0.0031, high=0.0053,
+            rows=100, positives=9,
+        )  # fmt: skip
+        content: dict[str, Any] = {
+            "title": f"Report {report}", "kind": "batch", "verdict": "pass", "profile": "lift", "version": "2",
+            "digest": "a" * 64, "baseline_version": "1", "champion_version": "1", "days": (date(2026, 3, 2),),
+            "overall": lift, "source_run": f"run-{report}", "run_id": "f" * 32,
+        }  # fmt: skip
+        summary = ReportSummary(report=report, **(content | changes))
+        (folder / "summary.json").write_text(summary.model_dump_json())
         (folder / "report.html").write_text(f"<!doctype html><title>{report}</title>")
-        (folder / "report.json").write_text(json.dumps({"title": f"Report {report}", "gate": gate, **content}))
+        (folder / "report.json").write_text(json.dumps({"title": summary.title}))
+
+    return write
+
+
+@pytest.fixture
+def write_version(settings: Settings) -> Callable[..., None]:
+    """write_version("2", config={…}) leaves what the registration of a version leaves."""
+
+    def write(version: str, **changes: Any) -> None:
+        content: dict[str, Any] = {
+            "run_id": "f" * 32, "digest": "a" * 64, "line": "line", "stage": "batch", "first_day": date(2026, 3, 1),
+            "trained_through": date(2026, 3, 2), "days": 2, "parent": None, "baseline": None, "teacher": None,
+            "plan": "plan", "config": {},
+        }  # fmt: skip
+        VersionRecords(settings).write(VersionRecord(version=version, **(content | changes)))
+
+    return write
+
+
+@pytest.fixture
+def monitor(settings: Settings) -> Callable[..., None]:
+    """monitor(date, auc=…, version=…) leaves a monitored day with the heads click and save; save is not final."""
+
+    def write(day: date, *, auc: float = 0.7, version: str = "2", calibration: float = 1.0) -> None:
+        click = HeadMetrics(
+            head="click", view_type=None, rows=1000, positives=200, auc=auc, pr_auc=0.3, log_loss=0.4,
+            normalised_entropy=0.9, calibration=calibration,
+        )  # fmt: skip
+        unknown = dict.fromkeys(("auc", "pr_auc", "log_loss", "normalised_entropy", "calibration"))
+        save = HeadMetrics(head="save", view_type=None, rows=0, positives=0, **unknown)
+        counts = (1000, *[0] * len(EDGES))
+        Monitored(settings).write(
+            MonitoredDay(
+                day=day, version=version, digest="a" * 64, partition="p" * 64, learned_through=date(2026, 3, 2),
+                rows=1000, metrics=(click, save), histograms={"click": counts, "save": counts},
+            )
+        )  # fmt: skip
 
     return write
 
