@@ -23,7 +23,7 @@ BATCH_RUN = "demo__batch"
 
 def summarize(loop: Loop, log: Log, settings: Settings, journal: Journal, narrator: Narrator) -> dict[str, Any]:
     """Build the summary; raise AirflowError if a run did not end as it should."""
-    store = open_store(settings.lake_url)
+    store = open_store(settings.lake_url, settings.cache_path)
     registry = Registry(settings)
     champion = registry.alias("champion")
     if champion is None:

@@ -25,7 +25,7 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        return open_store(self.settings.lake_url)
+        return open_store(self.settings.lake_url, self.settings.cache_path)
 
 
 def load_context() -> Context:

@@ -68,7 +68,7 @@ class LakePage:
 
 def read_lake(settings: Settings) -> LakePage:
     """Everything from the lake's own records: manifests, quarantine, holds, ledger."""
-    store = open_store(settings.lake_url)
+    store = open_store(settings.lake_url, settings.cache_path)
     chain, problems = read_ledger(store)
     published = set(published_days(store))
     expired = {item.day: item for entry in chain for item in entry.statement.items if item.kind == ENGAGEMENT}

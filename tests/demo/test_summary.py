@@ -28,7 +28,7 @@ def ingest_run(state, ended="2026-11-24T05:00:00Z"):
 def test_a_day_in_quarantine_should_have_failed(settings):
     from mmoe.lake.manifest import to_json
 
-    store = open_store(settings.lake_url)
+    store = open_store(settings.lake_url, settings.cache_path)
     record = QuarantineRecord(
         day=DAY, reason="broken", sources=(), counts={}, rows=1, problems=(),
         validation=Validation(status="failed", subject="s", checks=1),
@@ -38,7 +38,7 @@ def test_a_day_in_quarantine_should_have_failed(settings):
 
 
 def test_a_run_that_ended_before_its_files_came_should_have_failed(settings):
-    store = open_store(settings.lake_url)
+    store = open_store(settings.lake_url, settings.cache_path)
     assert expected(ingest_run("failed"), store, settings) == ("failed", "no landing file had arrived")
     folder = settings.landing_path / f"dt={DAY}"
     folder.mkdir(parents=True)
@@ -49,7 +49,7 @@ def test_a_run_that_ended_before_its_files_came_should_have_failed(settings):
 
 def test_every_other_run_should_have_succeeded(settings):
     run = {**ingest_run("failed"), "dag_id": "retention"}
-    assert expected(run, open_store(settings.lake_url), settings) == ("success", "")
+    assert expected(run, open_store(settings.lake_url, settings.cache_path), settings) == ("success", "")
 
 
 def test_a_run_that_ended_otherwise_is_named():

@@ -31,7 +31,7 @@ def settings(demo):
 
 @pytest.fixture(scope="module")
 def store(settings):
-    return open_store(settings.lake_url)
+    return open_store(settings.lake_url, settings.cache_path)
 
 
 def test_the_killed_demo_went_on_where_it_stopped(demo):

@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def store(settings: Settings) -> Store:
-    return open_store(settings.lake_url)
+    return open_store(settings.lake_url, settings.cache_path)
 
 
 @pytest.fixture
