@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from mmoe.errors import MmoeError
 from mmoe.settings import load_settings
 from mmoe.web.actions import Actions
+from mmoe.web.calendar import WEEKDAYS, months
 from mmoe.web.lake_page import read_lake
 from mmoe.web.pages import ReadSettings, file_or_404, page
 from mmoe.web.promotion_routes import promotions_router
@@ -76,7 +77,8 @@ def data_router(read_settings: ReadSettings) -> APIRouter:
 
     @router.get("/data")
     def data() -> HTMLResponse:
-        return page("data.html", page=read_lake(read_settings()))
+        lake = read_lake(read_settings())
+        return page("data.html", page=lake, months=months(lake.days), weekdays=WEEKDAYS)
 
     return router
 
