@@ -118,10 +118,30 @@ class WindowConfig(Frozen):
 
 
 class RetentionConfig(Frozen):
+    """How long rows, and parts of them, may be kept. All are whole days before the as-of date."""
+
     days: int = Field(default=14, ge=1)
-    """A partition older than this many whole days before the as-of date expires."""
+    """A partition older than this expires."""
+    view_types: dict[str, int] = Field(default_factory=dict)
+    """View type -> days, where its rows must go earlier than the rest of their day."""
+    labels: dict[str, int] = Field(default_factory=dict)
+    """Label -> days after which it becomes null (masked) in rows that stay."""
     max_share: float = Field(default=0.5, gt=0, le=1)
-    """Largest share of the lake's partitions that one run may delete without a person's confirmation."""
+    """Largest share of the lake's partitions, or of its rows, that one run may delete without a confirmation."""
+    max_model_age_days: int | None = Field(default=None, ge=1)
+    """Days since the oldest day that a model's weights have learned, beyond which it may neither teach nor be
+    continued; absent: no limit."""
+
+    @model_validator(mode="after")
+    def _parts_expire_before_the_whole(self) -> Self:
+        for kind, horizons in (("view_types", self.view_types), ("labels", self.labels)):
+            for name, days in horizons.items():
+                if not 1 <= days <= self.days:
+                    raise ValueError(
+                        f"{kind}.{name}={days}: must lie between 1 and days={self.days}; what may be kept as long as "
+                        "its day needs no entry"
+                    )
+        return self
 
 
 class ProfileConfig(Frozen):

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     """Address of MLflow's UI as a browser reaches it; default the tracking store's, where that is a server."""
     threads: int = 0
     """CPU threads for training; 0 leaves the choice to PyTorch."""
+    extra_stores: str = ""
+    """Further places that may hold rows: NAME=FOLDER or NAME=s3://…, comma-separated. Retention and audit walk them."""
+    dvc_project: Path = Path()
+    """Folder of the DVC project whose cache and remotes retention and audit walk."""
 
     @property
     def lake_url(self) -> str:

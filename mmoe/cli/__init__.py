@@ -10,6 +10,7 @@ import sys
 import typer
 
 from mmoe.cli.data import data
+from mmoe.cli.governance import governance
 from mmoe.cli.monitoring import monitoring
 from mmoe.cli.release import release
 from mmoe.cli.training import training
@@ -18,7 +19,7 @@ from mmoe.errors import MmoeError
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of mmoe.")
 app.registered_commands += [*data.registered_commands, *training.registered_commands]
 app.registered_commands += [*release.registered_commands, *monitoring.registered_commands]
-app.registered_groups += [*data.registered_groups, *training.registered_groups]
+app.registered_groups += [*data.registered_groups, *governance.registered_groups, *training.registered_groups]
 
 
 def main() -> None:

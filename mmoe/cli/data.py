@@ -1,4 +1,4 @@
-"""Commands of the data plane: deliver, ingest, validate, publish, retention."""
+"""Commands of the data plane: deliver, ingest, validate, publish."""
 
 from datetime import date
 from pathlib import Path
@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mmoe.cli.common import AsOf, Day, finish, parse_day, parse_days
+from mmoe.cli.common import Day, finish, parse_days
 from mmoe.steps.context import load_context
 
 data = typer.Typer()
-retention = typer.Typer(no_args_is_help=True, help="Expire old partitions everywhere a copy lives, and prove it.")
-data.add_typer(retention, name="retention")
 
 
 @data.command()
@@ -59,31 +57,3 @@ def offer_training(
     from mmoe.steps.data import offer_training_step
 
     finish(offer_training_step(day, source_run))
-
-
-@retention.command("plan")
-def retention_plan(as_of: AsOf) -> None:
-    """Show what would expire; delete nothing."""
-    from mmoe.steps.governance import retention_plan_step
-
-    finish(retention_plan_step(load_context(), as_of))
-
-
-@retention.command("apply")
-def retention_apply(
-    as_of: AsOf,
-    yes: Annotated[bool, typer.Option("--yes", help="Allow more than retention.max_share to be deleted.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Delete nothing.")] = False,
-) -> None:
-    """Tombstone, delete, list again, write the ledger."""
-    from mmoe.steps.governance import retention_apply_step
-
-    finish(retention_apply_step(load_context(), as_of, confirmed=yes, dry_run=dry_run))
-
-
-@retention.command("audit")
-def retention_audit(as_of: Annotated[date | None, typer.Option("--as-of", parser=parse_day)] = None) -> None:
-    """Prove that nothing behind the horizon is readable and that the ledger is whole."""
-    from mmoe.steps.governance import retention_audit_step
-
-    finish(retention_audit_step(load_context(), as_of))

@@ -9,10 +9,12 @@ import pyarrow as pa
 from mmoe.errors import PartitionMissingError
 from mmoe.lake.conform import conform, day_offsets, group_type, required_columns
 from mmoe.lake.files import UnreadableFileError, landing_files, landing_folder, read_file
+from mmoe.lake.horizon import read_horizons
 from mmoe.lake.manifest import Problem, SourceFile, file_digest
 from mmoe.lake.partitions import canonical_schema
 from mmoe.lake.reader import refuse_expired
 from mmoe.lake.repeats import drop_repeats
+from mmoe.lake.rewrite import unexpired
 from mmoe.lake.staging import Staged, save_staged
 from mmoe.lake.store import Store
 from mmoe.lake.tables import SideTables, join_side_tables, load_side_tables
@@ -36,11 +38,13 @@ def stage_day(store: Store, landing: Path, schema: Schema, day: date) -> Staged:
     raw = _read_all(paths, landing_folder(landing, day), schema, side)
     table, misfits = _conform_all(raw, schema, day)
     distinct = drop_repeats(table, schema.heads)
-    rows = distinct.table.sort_by([(EVENT_TIME, "ascending"), (EVENT_ID, "ascending")])
+    kept = unexpired(distinct.table, schema, day, read_horizons(store))
+    rows = kept.sort_by([(EVENT_TIME, "ascending"), (EVENT_ID, "ascending")])
     counts = raw.counts | {
         "duplicates": raw.counts["duplicates"] + distinct.duplicates,
         "label_fills": distinct.label_fills,
         "conflicts": distinct.conflicts,
+        "expired_rows": len(distinct.table) - len(kept),
         "off_day_rows": int((day_offsets(rows[EVENT_TIME], schema, day) != 0).sum()),
     }
     problems = (*side.problems, *raw.problems, *misfits)

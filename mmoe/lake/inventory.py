@@ -1,79 +1,116 @@
-"""Every stored copy of a day's data, wherever it lies: what retention plans over, deletes and lists again."""
+"""Every stored copy of a day's data in every registered holder, and what the ledger states about them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import NamedTuple
 
-from mmoe.errors import CorruptionError
-from mmoe.lake.ledger import Expired
-from mmoe.lake.manifest import Manifest, from_json
-from mmoe.lake.partitions import ENGAGEMENT, day_of, manifest_key
-from mmoe.lake.store import Store, StoredCopy, remove_empty_folders
-
-LANDING = "landing"
-
-
-class Copy(NamedTuple):
-    """One file that holds, or describes, rows of a day."""
-
-    kind: str
-    day: date
-    key: str
-    """Below the lake's root; for landing files, below the landing zone."""
-    size: int
-    stored: StoredCopy | None
-    """What the lake's store knows it by; None for landing files."""
+from mmoe.errors import CorruptionError, LakeError
+from mmoe.lake import ledger
+from mmoe.lake.contents import Contents, inspect
+from mmoe.lake.expiry import Action, Look
+from mmoe.lake.holders import LAKE, Copy, FolderHolder, Holder, Known
+from mmoe.lake.ledger import Expired, FileDigest
+from mmoe.lake.manifest import DataFile, Manifest, SourceFile, from_json
+from mmoe.lake.partitions import ENGAGEMENT, manifest_key
+from mmoe.lake.reader import stored_days
+from mmoe.lake.store import Store
+from mmoe.schema import Schema
 
 
-def take_inventory(store: Store, landing: Path) -> list[Copy]:
-    """List anew everything that belongs to a day, unfinished writes included."""
-    copies = []
-    for stored in store.copies(""):
-        day = day_of(stored.key)
-        if day is not None:
-            copies.append(Copy(stored.key.split("/")[0].lstrip("_"), day, stored.key, stored.size, stored))
-    for path in sorted(landing.rglob("*")):
-        key = path.relative_to(landing).as_posix()
-        day = day_of(key)
-        if day is not None and (path.is_file() or path.is_symlink()):
-            copies.append(Copy(LANDING, day, key, path.lstat().st_size, None))
-    return copies
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """The lake, and all that retention and audit walk."""
+
+    store: Store
+    schema: Schema
+    landing: FolderHolder
+    holders: tuple[Holder, ...]
+    """The lake first, local copies of its objects last: looking into the lake may make such copies."""
+
+    def holder(self, name: str) -> Holder:
+        return next(holder for holder in self.holders if holder.name == name)
 
 
-def summarise(store: Store, copies: Iterable[Copy]) -> tuple[Expired, ...]:
-    """Counts per kind and day, with rows and digest where a manifest states them."""
-    groups: dict[tuple[str, date], list[Copy]] = {}
-    for copy in copies:
-        groups.setdefault((copy.kind, copy.day), []).append(copy)
-    return tuple(_summary(store, kind, day, group) for (kind, day), group in sorted(groups.items()))
+def take_inventory(stores: Stores, chain: Iterable[ledger.Entry]) -> list[Copy]:
+    """List every holder anew. The ledger's entries tell which files are copies of expired ones."""
+    known = known_files(stores.store, chain)
+    return [copy for holder in stores.holders for copy in holder.copies(known)]
 
 
-def delete_copies(store: Store, landing: Path, copies: Iterable[Copy]) -> None:
-    """Delete them all, manifests first: a partition ceases to exist before its files do."""
-    ordered = sorted(copies, key=lambda copy: copy.key != manifest_key(copy.day))
-    store.purge(copy.stored for copy in ordered if copy.stored)
-    for copy in ordered:
-        if copy.stored is None:
-            path = landing / copy.key
-            path.unlink(missing_ok=True)
-            remove_empty_folders(path.parent, landing)
+def known_files(store: Store, chain: Iterable[ledger.Entry]) -> Known:
+    """Files that manifests and ledger name: a copy of one is recognised under any name."""
+    known: Known = {}
+    for entry in chain:
+        for item in entry.statement.items:
+            for file in item.contents:
+                known.setdefault(file.bytes, {})[file.sha256] = item.day
+    for manifest in manifests(store).values():
+        for file in _contents(manifest):
+            known.setdefault(file.bytes, {})[file.sha256] = manifest.day
+    return known
 
 
-def _summary(store: Store, kind: str, day: date, copies: list[Copy]) -> Expired:
-    manifest = _manifest(store, day) if kind == ENGAGEMENT else None
+def manifests(store: Store) -> dict[date, Manifest]:
+    """Of every day that has one, readable or not. A damaged one is left out: it must not keep a day from going."""
+    found = {day: _manifest(store, day) for day in stored_days(store)}
+    return {day: manifest for day, manifest in found.items() if manifest is not None}
+
+
+def looking_into(stores: Stores) -> Look:
+    """A look at what current copies hold; each is read once."""
+    seen: dict[tuple[str, str], Contents | None] = {}
+
+    def look(copy: Copy) -> Contents | None:
+        place = (copy.holder, copy.key)
+        if place not in seen:
+            whole_day = copy.holder == LAKE and copy.kind == ENGAGEMENT
+            try:
+                path = stores.holder(copy.holder).local(copy)
+                symlink = path.is_symlink()
+                seen[place] = None if symlink else inspect(path, stores.schema, copy.day, own_days=not whole_day)
+            except (LakeError, FileNotFoundError):  # gone since it was listed
+                seen[place] = None
+        return seen[place]
+
+    return look
+
+
+def summarise(actions: Sequence[Action], found: dict[date, Manifest]) -> tuple[Expired, ...]:
+    """Counts by kind and day, whole copies and rewritten ones apart; rows and digests where they are known."""
+    groups: dict[tuple[str, date, bool], list[Action]] = {}
+    for action in actions:
+        if action.copy.day is not None:
+            part = action.removal is not None
+            groups.setdefault((action.copy.kind, action.copy.day, part), []).append(action)
+    return tuple(_summary(kind, day, part, group, found) for (kind, day, part), group in sorted(groups.items()))
+
+
+def _summary(kind: str, day: date, part: bool, group: Iterable[Action], found: dict[date, Manifest]) -> Expired:
+    members = list(group)
+    removals = [action.removal for action in members if action.removal is not None]
+    manifest = found.get(day) if kind == ENGAGEMENT else None
+    rows = sum(removal.rows for removal in removals) if part else manifest.rows if manifest else None
     return Expired(
         kind=kind,
         day=day,
-        files=len(copies),
-        bytes=sum(copy.size for copy in copies),
-        rows=manifest.rows if manifest else None,
+        files=len(members),
+        bytes=sum(action.copy.size for action in members),
+        rows=rows,
         digest=manifest.digest if manifest else None,
+        contents=tuple(_contents(manifest)) if manifest else (),
+        part=part,
+        view_types=tuple(sorted({name for removal in removals for name in removal.view_types})),
+        labels=tuple(sorted({name for removal in removals for name in removal.labels})),
     )
 
 
+def _contents(manifest: Manifest) -> Iterable[FileDigest]:
+    files: list[DataFile | SourceFile] = [*manifest.files, *manifest.sources]
+    for file in files:
+        yield FileDigest(bytes=file.bytes, sha256=file.sha256)
+
+
 def _manifest(store: Store, day: date) -> Manifest | None:
-    """The manifest whether or not the day has expired; a damaged one must not keep a day from being deleted."""
     content = store.read_bytes(manifest_key(day))
     try:
         return from_json(Manifest, content, manifest_key(day)) if content is not None else None

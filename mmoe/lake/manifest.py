@@ -137,14 +137,14 @@ def to_json(content: Frozen) -> bytes:
     return canonical_json(content.model_dump(mode="json"))
 
 
-def from_json(model: type[Content], content: bytes, key: str) -> Content:
-    """Read back what `to_json` wrote. Raises CorruptionError naming the object and the field, not its value."""
+def from_json(model: type[Content], content: bytes, key: str, fix: str = "ingest the day again") -> Content:
+    """Read back what `to_json` wrote. Raises CorruptionError naming object, field and fix, not the value."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "(top level)"
-        message = f"{key}: {field}: {first['msg']}. The object is damaged; ingest the day again."
+        message = f"{key}: {field}: {first['msg']}. The object is damaged; {fix}."
         raise CorruptionError(message) from None
 
 

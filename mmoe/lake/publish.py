@@ -24,7 +24,7 @@ from mmoe.lake.partitions import (
     staging_prefix,
     validation_key,
 )
-from mmoe.lake.reader import refuse_expired
+from mmoe.lake.reader import refuse_expired, refuse_hidden
 from mmoe.lake.staging import Staged
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
@@ -66,6 +66,7 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
     )
     with store.lock(LAKE_LOCK):
         refuse_expired(store, staged.day)
+        refuse_hidden(store, manifest)
         for file in staged.files:
             _put_rows(store, staged.day, file)
         store.write_bytes(manifest_key(staged.day), to_json(manifest))

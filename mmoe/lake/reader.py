@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from mmoe.errors import CorruptionError, PartitionExpiredError, PartitionMissingError, SchemaError
-from mmoe.lake.horizon import read_horizon
+from mmoe.lake.horizon import Horizon, read_horizon, read_horizons
 from mmoe.lake.manifest import Manifest, file_digest, from_json
 from mmoe.lake.partitions import ENGAGEMENT, day_of, manifest_key, partition_prefix
 from mmoe.lake.store import Store
@@ -24,10 +24,18 @@ class Partition:
 
 
 def published_days(store: Store) -> list[date]:
-    """Every readable day, oldest first. Days behind the retention horizon are not readable."""
-    horizon = read_horizon(store)
+    """Every readable day, oldest first: none behind the retention horizon, or with rows behind one of their own."""
+    horizon = read_horizons(store)
+    days = stored_days(store)
+    if horizon is None:
+        return days
+    return [day for day in days if day >= horizon.newest or (day >= horizon.day and not _hidden(store, day, horizon))]
+
+
+def stored_days(store: Store) -> list[date]:
+    """Every day that has a manifest, readable or not, oldest first."""
     days = {day_of(entry.key) for entry in store.list(f"{ENGAGEMENT}/") if entry.key.endswith("/manifest.json")}
-    return sorted(day for day in days if day is not None and (horizon is None or day >= horizon))
+    return sorted(day for day in days if day is not None)
 
 
 def read_manifest(store: Store, day: date) -> Manifest:
@@ -46,6 +54,7 @@ def open_partition(store: Store, day: date, schema: Schema) -> Partition:
     when it was published under another schema, CorruptionError when bytes are gone or changed.
     """
     manifest = read_manifest(store, day)
+    refuse_hidden(store, manifest)
     if manifest.schema_fingerprint != schema.fingerprint:
         raise SchemaError(
             f"day={day}: published under schema {manifest.schema_name!r} ({manifest.schema_fingerprint[:12]}), not "
@@ -71,6 +80,31 @@ def refuse_expired(store: Store, day: date) -> None:
         raise PartitionExpiredError(
             f"day={day}: behind the retention horizon {horizon}; expired data can be neither read nor brought back."
         )
+
+
+def refuse_hidden(store: Store, manifest: Manifest) -> None:
+    """Raises PartitionExpiredError when some of the rows or labels lie behind a horizon of their own."""
+    horizon = read_horizons(store)
+    hidden = hidden_parts(manifest, horizon) if horizon is not None else ()
+    if hidden:
+        raise PartitionExpiredError(
+            f"day={manifest.day}: holds {', '.join(hidden)} behind the retention horizon; run retention apply, which "
+            "publishes the rest of the day again. A day under a legal hold stays unreadable until the hold ends."
+        )
+
+
+def hidden_parts(manifest: Manifest, horizon: Horizon) -> tuple[str, ...]:
+    """View types and labels that the day still has although they may no longer be read."""
+    view_types = [name for name, rows in manifest.view_type_rows.items() if rows and horizon.hides(manifest.day, name)]
+    known = {name: count.positives + count.negatives for name, count in manifest.labels.items()}
+    return (*view_types, *(name for name, rows in known.items() if rows and horizon.masks(manifest.day, name)))
+
+
+def _hidden(store: Store, day: date, horizon: Horizon) -> bool:
+    try:
+        return bool(hidden_parts(read_manifest(store, day), horizon))
+    except CorruptionError:
+        return False  # whoever opens it is told
 
 
 def _verified(store: Store, day: date, name: str, sha256: str) -> Path:

@@ -1,71 +1,72 @@
-"""Retention: what is older than the horizon ceases to exist, and a ledger proves it.
+"""Retention: what lies behind a horizon ceases to exist, and a ledger proves it.
 
-The order makes every interruption harmless: tombstone (what is about to go), horizon (readers refuse from here on),
-deletion, an independent listing, ledger entry, tombstone removed. A run that finds a tombstone finishes its work.
+The order makes every interruption harmless: tombstone (what is about to go), horizons (readers refuse from here on),
+deletion and rewriting, an independent listing, ledger entry, tombstone removed. A run that finds a tombstone finishes
+its work.
 """
 
-from collections.abc import Iterable
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 from mmoe.config import RetentionConfig
-from mmoe.errors import CorruptionError, LakeError
+from mmoe.errors import LakeError
 from mmoe.lake import ledger
-from mmoe.lake.holds import read_holds
-from mmoe.lake.horizon import advance_horizon, read_horizon
-from mmoe.lake.inventory import Copy, delete_copies, summarise, take_inventory
-from mmoe.lake.ledger import Expired, Statement
+from mmoe.lake.expiry import Action, Rules, decide
+from mmoe.lake.holders import LAKE, LANDING, Copy
+from mmoe.lake.holds import active_holds
+from mmoe.lake.horizon import Horizon, advance_horizon, horizon_of, later, read_horizon, read_horizons
+from mmoe.lake.inventory import Stores, looking_into, manifests, summarise, take_inventory
+from mmoe.lake.ledger import Expired, HoldTerms, Statement
 from mmoe.lake.manifest import from_json, to_json
-from mmoe.lake.partitions import ENGAGEMENT, LAKE_LOCK, RETENTION, day_of, manifest_key
+from mmoe.lake.partitions import ENGAGEMENT, LAKE_LOCK, RETENTION
+from mmoe.lake.rewrite import rewrite_partition, rewrite_raw
+from mmoe.lake.safeguards import refuse_future, refuse_large_share, require_fit
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
 
 TOMBSTONE_KEY = f"{RETENTION}/tombstone.json"
+SHOWN_KEYS = 5
 
 
 class RetentionPlan(Frozen):
     """What a run on `as_of` would delete. Nothing has been touched."""
 
     as_of: date
-    horizon: date
+    horizon: Horizon
     max_share: float
     items: tuple[Expired, ...]
-    held: tuple[date, ...]
-    """Days behind the horizon that a legal hold keeps."""
+    holds: tuple[HoldTerms, ...]
+    """Legal holds that keep something behind a horizon."""
+    undated: tuple[str, ...]
+    """Files with rows of which nothing says the day: they are not deleted, and fail the audit."""
     expired_days: tuple[date, ...]
     """Published partitions that go."""
     kept_days: tuple[date, ...]
-    """Published partitions that stay readable."""
+    """Published partitions that stay, in whole or in part."""
+    published_rows: int
+    """In all partitions, before the run."""
 
     @property
     def share(self) -> float:
-        """Share of the published partitions that goes."""
+        """Share of the published partitions, or of their rows, that goes: the larger of both."""
         published = len(self.expired_days) + len(self.kept_days)
-        return len(self.expired_days) / published if published else 0.0
+        partitions = len(self.expired_days) / published if published else 0.0
+        return max(partitions, self.expired_rows / self.published_rows if self.published_rows else 0.0)
+
+    @property
+    def expired_rows(self) -> int:
+        return sum(item.rows or 0 for item in self.items if item.kind == ENGAGEMENT)
 
 
 class RetentionOutcome(Frozen):
     as_of: date
-    horizon: date
+    horizon: Horizon
     items: tuple[Expired, ...]
     """All that this run, and an interrupted one before it, deleted."""
-    held: tuple[date, ...]
+    holds: tuple[HoldTerms, ...]
     ledger_entry: str | None
     """Hash of the entry that states it; None when there was nothing to delete."""
-
-
-class AuditReport(Frozen):
-    horizon: date | None
-    readable: tuple[Expired, ...]
-    """Copies behind the horizon that still exist and no hold keeps."""
-    held: tuple[date, ...]
-    ledger_entries: int
-    problems: tuple[str, ...]
-    """What is wrong with the ledger, the horizon or an unfinished run."""
-
-    @property
-    def ok(self) -> bool:
-        return not self.readable and not self.problems
 
 
 def horizon(store: Store) -> date | None:
@@ -73,117 +74,161 @@ def horizon(store: Store) -> date | None:
     return read_horizon(store)
 
 
-def plan(store: Store, landing: Path, as_of: date, config: RetentionConfig) -> RetentionPlan:
-    """What expires on `as_of`: days older than `config.days` whole days. The horizon never moves back."""
-    current = read_horizon(store)
-    wanted = as_of - timedelta(days=config.days)
-    return _plan(store, landing, as_of, max(wanted, current) if current else wanted, config.max_share)
+def plan(stores: Stores, as_of: date, config: RetentionConfig, *, today: date) -> RetentionPlan:
+    """What expires on `as_of`, a date of the schema's days. The horizons never move back.
 
-
-def apply(store: Store, landing: Path, plan: RetentionPlan, *, confirmed: bool = False) -> RetentionOutcome:
-    """Delete what lies behind the plan's horizon, prove it by a fresh listing, and write the ledger entry.
-
-    Raises LakeError when more than `max_share` of the partitions would go and nobody confirmed that, or when
-    something is still there afterwards. A run after an interruption ends in the same state.
+    Raises LakeError when `as_of` lies more than a day past both `today` and the newest data, and ConfigError when the
+    policy names what the schema does not have or lets labels expire before they are final.
     """
+    require_fit(config, stores.schema)
+    chain = ledger.whole_chain(stores.store)
+    copies = take_inventory(stores, chain)
+    refuse_future(as_of, today, copies)
+    wanted = later(horizon_of(as_of, config), read_horizons(stores.store))
+    return make_plan(stores, copies, as_of, wanted, config.max_share)[0]
+
+
+def apply(stores: Stores, plan: RetentionPlan, *, confirmed_by: str | None = None) -> RetentionOutcome:
+    """Delete what lies behind the plan's horizons, prove it by a fresh listing, and write the ledger entry.
+
+    Raises LakeError when more than `max_share` would go and nobody confirmed that, when a holder refuses, or when
+    something is still there afterwards; CorruptionError when the ledger is not whole. A run after an interruption ends
+    in the same state.
+    """
+    store = stores.store
     with store.lock(LAKE_LOCK):
-        current = read_horizon(store) or plan.horizon
-        fresh = _plan(store, landing, plan.as_of, max(plan.horizon, current), plan.max_share)
-        begun = _unfinished(store)
-        if not confirmed and (begun is None or begun.horizon != fresh.horizon):
-            _refuse_large_share(fresh)
+        chain = ledger.settle(store)
+        begun = unfinished(store, chain)
+        copies = take_inventory(stores, chain)
+        wanted = later(plan.horizon, read_horizons(store))
+        fresh, actions, rules = make_plan(stores, copies, plan.as_of, wanted, plan.max_share)
+        if confirmed_by is None and (begun is None or begun.horizon != wanted.day):
+            refuse_large_share(
+                fresh.share, fresh.max_share,
+                f"{len(fresh.expired_days)} of {len(fresh.expired_days) + len(fresh.kept_days)} partitions, "
+                f"{fresh.expired_rows:,} of {fresh.published_rows:,} rows (everything before {wanted.day})",
+                fresh.as_of,
+            )  # fmt: skip
         items = _merge(begun.items if begun else (), fresh.items)
         if not items:
-            advance_horizon(store, fresh.horizon)
+            advance_horizon(store, wanted)
+            store.delete([TOMBSTONE_KEY])
             return _outcome(fresh, items, None)
-        statement = Statement(kind="expired", as_of=fresh.as_of, horizon=fresh.horizon, items=items)
+        statement = Statement(
+            kind="expired", as_of=fresh.as_of, horizon=wanted.day, view_types=wanted.view_types, labels=wanted.labels,
+            actor=confirmed_by, items=items,
+        )  # fmt: skip
         store.write_bytes(TOMBSTONE_KEY, to_json(statement))
-        advance_horizon(store, fresh.horizon)
-        delete_copies(store, landing, _behind(store, landing, fresh.horizon))
-        remaining = _behind(store, landing, fresh.horizon)
-        if remaining:
-            raise LakeError(
-                f"horizon={fresh.horizon}: {len(remaining)} files behind it are still there; see their permissions "
-                "and run retention again."
-            )
+        advance_horizon(store, wanted)
+        carry_out(stores, actions, rules)
+        refuse_remains(stores, chain, rules)
         entry = ledger.append(store, statement)
         store.delete([TOMBSTONE_KEY])
         return _outcome(fresh, items, entry.hash)
 
 
-def audit(store: Store, landing: Path) -> AuditReport:
-    """Check from the outside: nothing behind the horizon exists, the ledger's chain is whole, no run is unfinished."""
-    at = read_horizon(store)
+def make_plan(
+    stores: Stores, copies: Sequence[Copy], as_of: date, wanted: Horizon, max_share: float
+) -> tuple[RetentionPlan, list[Action], Rules]:
+    """The plan for given listings, horizons and holds, and the actions it sums up."""
+    rules = Rules(horizon=wanted, holds=active_holds(stores.store, as_of))
+    actions = decide(copies, rules, looking_into(stores))
+    found = manifests(stores.store)
+    published = {copy.day for copy in copies if is_manifest(copy)}
+    gone = {action.copy.day for action in actions if action.removal is None and is_manifest(action.copy)}
+    return (
+        RetentionPlan(
+            as_of=as_of,
+            horizon=wanted,
+            max_share=max_share,
+            items=summarise(actions, found),
+            holds=tuple(hold.stated for hold in rules.holds if hold.first < wanted.newest),
+            undated=undated(copies),
+            expired_days=tuple(sorted(day for day in gone if day is not None)),
+            kept_days=tuple(sorted(day for day in published - gone if day is not None)),
+            published_rows=sum(manifest.rows for manifest in found.values()),
+        ),
+        actions,
+        rules,
+    )
+
+
+def carry_out(stores: Stores, actions: Sequence[Action], rules: Rules) -> None:
+    """Delete and rewrite, in every holder whatever another one refuses. Raises LakeError with all that went wrong."""
     problems = []
-    chain: list[ledger.Entry] = []
-    try:
-        chain = ledger.entries(store)
-        problems += ledger.verify(chain)
-    except CorruptionError as error:
-        problems.append(str(error))
-    stated = max((entry.statement.horizon for entry in chain if entry.statement.horizon), default=None)
-    if stated is not None and (at is None or at < stated):
-        problems.append(f"The horizon is {at}, but the ledger states {stated}; run retention again.")
-    if not problems and _unfinished(store) is not None:
-        problems.append("A retention run was interrupted; run retention again.")
-    behind = _behind(store, landing, at) if at is not None else []
-    return AuditReport(
-        horizon=at,
-        readable=summarise(store, behind),
-        held=_held(store, at),
-        ledger_entries=len(chain),
-        problems=tuple(problems),
-    )
+    for holder in stores.holders:
+        mine = [action for action in actions if action.copy.holder == holder.name]
+        try:
+            holder.delete(action.copy for action in mine if action.removal is None)
+        except LakeError as error:
+            problems.append(str(error))
+    for action in (action for action in actions if action.removal is not None and action.copy.holder == LANDING):
+        try:
+            stores.landing.replace(action.copy, rewriter(stores, action, rules))
+        except LakeError as error:
+            problems.append(str(error))
+    for day in sorted({_day(action) for action in actions if action.removal is not None and _in_lake(action)}):
+        try:
+            rewrite_partition(stores.store, stores.schema, day, rules)
+        except LakeError as error:
+            problems.append(str(error))
+    if problems:
+        raise LakeError(" ".join(problems) + " What could go is gone; run retention again.")
 
 
-def _plan(store: Store, landing: Path, as_of: date, at: date, max_share: float) -> RetentionPlan:
-    behind = _behind(store, landing, at)
-    entries = store.list(f"{ENGAGEMENT}/")
-    published = {day for entry in entries if (day := day_of(entry.key)) and entry.key == manifest_key(day)}
-    expired = {copy.day for copy in behind} & published
-    return RetentionPlan(
-        as_of=as_of,
-        horizon=at,
-        max_share=max_share,
-        items=summarise(store, behind),
-        held=_held(store, at),
-        expired_days=tuple(sorted(expired)),
-        kept_days=tuple(sorted(day for day in published if day >= at)),
-    )
+def rewriter(stores: Stores, action: Action, rules: Rules) -> Callable[[Path], None]:
+    """A call that writes a landing file without what must go."""
+    path = stores.landing.local(action.copy)
+    return lambda target: rewrite_raw(path, target, stores.schema, _day(action), rules)
 
 
-def _behind(store: Store, landing: Path, at: date) -> list[Copy]:
-    held = read_holds(store)
-    return [copy for copy in take_inventory(store, landing) if copy.day < at and copy.day not in held]
-
-
-def _held(store: Store, at: date | None) -> tuple[date, ...]:
-    return tuple(sorted(day for day in read_holds(store) if at is not None and day < at))
-
-
-def _refuse_large_share(plan: RetentionPlan) -> None:
-    if plan.share > plan.max_share:
+def refuse_remains(stores: Stores, chain: Sequence[ledger.Entry], rules: Rules) -> None:
+    """List everything again, without regard to what was deleted. Raises LakeError if anything is left to do."""
+    remaining = decide(take_inventory(stores, chain), rules, looking_into(stores))
+    if remaining:
+        shown = ", ".join(f"{action.copy.holder}:{action.copy.key}" for action in remaining[:SHOWN_KEYS])
         raise LakeError(
-            f"retention.max_share={plan.max_share}: this run would delete {len(plan.expired_days)} of "
-            f"{len(plan.expired_days) + len(plan.kept_days)} partitions (everything before {plan.horizon}); check "
-            "as_of and retention.days, then confirm the run."
+            f"horizon={rules.horizon.day}: {len(remaining)} files behind it are still there ({shown}); see their "
+            "permissions and run retention again."
         )
+
+
+def unfinished(store: Store, chain: Sequence[ledger.Entry]) -> Statement | None:
+    """What an interrupted run was about to delete; None when the ledger states it already. Raises CorruptionError."""
+    content = store.read_bytes(TOMBSTONE_KEY)
+    if content is None:
+        return None
+    fix = "delete it and run retention again, which lists anew whatever is still there"
+    begun = from_json(Statement, content, TOMBSTONE_KEY, fix)
+    return None if any(entry.statement == begun for entry in chain) else begun
+
+
+def undated(copies: Iterable[Copy]) -> tuple[str, ...]:
+    return tuple(f"{copy.holder}:{copy.key}" for copy in copies if copy.day is None)
+
+
+def is_manifest(copy: Copy) -> bool:
+    return copy.holder == LAKE and copy.kind == ENGAGEMENT and copy.current and copy.key.endswith("/manifest.json")
 
 
 def _merge(earlier: Iterable[Expired], now: Iterable[Expired]) -> tuple[Expired, ...]:
     """An interrupted run's items stand as they were before it deleted anything; new ones join them."""
-    items = {(item.kind, item.day): item for item in now} | {(item.kind, item.day): item for item in earlier}
+    items = {_item_key(item): item for item in now} | {_item_key(item): item for item in earlier}
     return tuple(items[key] for key in sorted(items))
 
 
-def _unfinished(store: Store) -> Statement | None:
-    """What an interrupted run was about to delete; None when the ledger states it already."""
-    content = store.read_bytes(TOMBSTONE_KEY)
-    if content is None:
-        return None
-    begun = from_json(Statement, content, TOMBSTONE_KEY)
-    return None if any(entry.statement == begun for entry in ledger.entries(store)) else begun
+def _item_key(item: Expired) -> tuple[str, date, bool]:
+    return item.kind, item.day, item.part
 
 
 def _outcome(plan: RetentionPlan, items: tuple[Expired, ...], entry: str | None) -> RetentionOutcome:
-    return RetentionOutcome(as_of=plan.as_of, horizon=plan.horizon, items=items, held=plan.held, ledger_entry=entry)
+    return RetentionOutcome(as_of=plan.as_of, horizon=plan.horizon, items=items, holds=plan.holds, ledger_entry=entry)
+
+
+def _day(action: Action) -> date:
+    assert action.copy.day is not None  # noqa: S101  # decide() leaves the others out
+    return action.copy.day
+
+
+def _in_lake(action: Action) -> bool:
+    return action.copy.holder == LAKE

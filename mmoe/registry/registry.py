@@ -18,8 +18,17 @@ class Registry:
     """Runs, versions and aliases of `settings.registered_model`. Every method may run again after a kill."""
 
     def __init__(self, settings: Settings) -> None:
-        self._client = open_client(settings)
-        self._experiment = open_experiment(self._client, settings)
+        """Raises RegistryError when MLflow cannot be asked."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client = open_client(settings)
+            self._experiment = open_experiment(self._client, settings)
+        except MlflowException as error:
+            raise RegistryError(
+                f"MLflow cannot be asked ({error.error_code}); see that MMOE_MLFLOW_TRACKING_URI leads to a "
+                "running server."
+            ) from error
         self._versions = Versions(self._client, settings.registered_model)
         self._records = Records(settings)
         self._promotions = Promotions(self._versions, self._records)

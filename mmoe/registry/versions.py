@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mmoe.errors import RegistryError
@@ -36,6 +36,8 @@ class Version:
     verdict: str | None
     report: str | None
     aliases: tuple[str, ...]
+    learned: tuple[date, ...] = ()
+    """Every day that its own training read, oldest first; not what it was warm-started or taught with."""
 
 
 class Versions:
@@ -63,7 +65,7 @@ class Versions:
         self._ensure_model()
         tags = {
             "digest": digest, "line": line, "stage": stage, "trained_through": str(trained_through),
-            "first_day": str(min(days)), "days": str(len(set(days))),
+            "first_day": str(min(days)), "days": str(len(set(days))), "learned": " ".join(map(str, sorted(set(days)))),
         }  # fmt: skip
         related = {"parent": parent, "baseline": baseline, "teacher": teacher}
         tags |= {name: value for name, value in related.items() if value is not None}
@@ -151,4 +153,13 @@ def parse_version(found: Any, aliases: Mapping[str, str]) -> Version:
         verdict=tags.get("verdict"),
         report=tags.get("report"),
         aliases=tuple(sorted(name for name, version in aliases.items() if version == str(found.version))),
+        learned=learned_days(tags),
     )
+
+
+def learned_days(tags: Mapping[str, str]) -> tuple[date, ...]:
+    """As tagged; of a version from before that tag, every day of its span."""
+    if "learned" in tags:
+        return tuple(date.fromisoformat(day) for day in tags["learned"].split())
+    first, last = date.fromisoformat(tags["first_day"]), date.fromisoformat(tags["trained_through"])
+    return tuple(first + timedelta(days=number) for number in range((last - first).days + 1))

@@ -12,6 +12,7 @@ from mmoe.registry import Registry, Version
 from mmoe.steps.context import Context
 from mmoe.steps.plan import DayRef, ModelRef, Plan
 from mmoe.steps.window import choose_window, days_between
+from mmoe.steps.windows import refuse_too_old
 
 Kind = Literal["dcnv2", "masknet", "finalmlp", "mlp"]
 
@@ -53,16 +54,20 @@ def plan_batch_step(context: Context, as_of: date, choices: BatchChoices) -> dic
         holdout=choices.holdout_days or params.window.holdout_days,
     )
     champion = required_champion(registry)
+    baseline = unspoilt_baseline(registry.versions(), champion, min(window.holdout))
+    distilled = is_distilled(choices.distillation, default=params.distillation.enabled)
+    if distilled:
+        refuse_too_old(context, registry, baseline, as_of, "teach", "train without it: --distillation off")
     plan = make_plan(
         context,
         kind="batch",
         champion=champion,
-        baseline=unspoilt_baseline(registry.versions(), champion, min(window.holdout)),
+        baseline=baseline,
         train_days=window.train,
         catch_up_days=window.catch_up,
         holdout_days=window.holdout,
         profile=choices.profile,
-        distilled=is_distilled(choices.distillation, default=params.distillation.enabled),
+        distilled=distilled,
         model=chosen_model(choices.experts, params.model),
     )
     return described(context, plan) | {"missing_days": [str(day) for day in window.missing]}
@@ -77,6 +82,7 @@ def plan_incremental_step(context: Context, day: date) -> dict[str, Any]:
     new = [each for each in published_days(context.store) if champion.trained_through < each <= day]
     if not new:
         return {"skip": True, "reason": f"version {champion.version} has learned every published day through {day}"}
+    refuse_too_old(context, registry, champion, day, "be trained on", "train a new one: batch training")
     plan = make_plan(
         context,
         kind="incremental",

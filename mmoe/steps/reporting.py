@@ -1,15 +1,17 @@
 """Gather what a promotion report says from the plan, the lake, the registry and the models' own states."""
 
 from collections.abc import Collection
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from mmoe.data.scores import ScoreSet
 from mmoe.evaluate.metrics import calibration_curve
 from mmoe.evaluate.verdict import GateResult
 from mmoe.lake import ledger
+from mmoe.lake.audit import audit
 from mmoe.lake.reader import published_days, read_manifest
-from mmoe.lake.retention import audit, horizon
+from mmoe.lake.registered import registered_stores
+from mmoe.lake.retention import horizon
 from mmoe.report.data import Curve, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
 from mmoe.serve.benchmark import PrecisionComparison
 from mmoe.serve.scorer import Scorer
@@ -46,7 +48,7 @@ def gather(context: Context, plan: Plan, gate: GateResult, *, version: str, sour
         gate_use=gate_use(context, plan, own),
         distillation=distillation(plan),
         mixed_precision=mixed_precision(measured_precisions(context, plan)),
-        retention=attestation(context),
+        retention=attestation(context, max(held_out) + timedelta(days=1)),
         reproduce=reproduction(plan),
         config=plan.config,
     )
@@ -116,10 +118,11 @@ def mixed_precision(measured: PrecisionComparison) -> MixedPrecision:
     )
 
 
-def attestation(context: Context) -> Retention:
-    checked = audit(context.store, context.settings.landing_path)
+def attestation(context: Context, as_of: date) -> Retention:
+    """What the audit finds now; holds count as on `as_of`."""
+    checked = audit(registered_stores(context.settings, context.schema, context.store), as_of)
     return Retention(
-        horizon=checked.horizon,
+        horizon=checked.horizon.day if checked.horizon else None,
         expired_days=tuple(ledger.expired_days(context.store)),
         ledger_entries=checked.ledger_entries,
         ledger_whole=checked.ok,

@@ -15,6 +15,7 @@ from mmoe.web.lake_page import read_lake
 from mmoe.web.pages import ReadSettings, file_or_404, page
 from mmoe.web.promotion_routes import promotions_router
 from mmoe.web.reports import report_of_run
+from mmoe.web.retention_page import read_retention
 from mmoe.web.rollback_routes import rollback_router
 
 HEADERS = {
@@ -79,6 +80,10 @@ def data_router(read_settings: ReadSettings) -> APIRouter:
     def data() -> HTMLResponse:
         lake = read_lake(read_settings())
         return page("data.html", page=lake, months=months(lake.days), weekdays=WEEKDAYS)
+
+    @router.get("/retention")
+    def retention() -> HTMLResponse:
+        return page("retention.html", page=read_retention(read_settings()))
 
     return router
 

@@ -7,18 +7,17 @@ from typing import Literal
 
 from mmoe.errors import CorruptionError, PartitionExpiredError, PartitionMissingError
 from mmoe.lake import ledger
-from mmoe.lake.holds import read_holds
 from mmoe.lake.horizon import read_horizon
 from mmoe.lake.ledger import Expired
 from mmoe.lake.manifest import Manifest
 from mmoe.lake.partitions import ENGAGEMENT
 from mmoe.lake.publish import QuarantineRecord, list_quarantined
-from mmoe.lake.reader import published_days, read_manifest
+from mmoe.lake.reader import published_days, read_manifest, stored_days
 from mmoe.lake.store import Store, open_store
 from mmoe.settings import Settings
 
 Status = Literal["published", "quarantined", "expired", "held", "missing", "damaged"]
-"""held: behind the horizon and not readable, but kept by a legal hold."""
+"""held: behind a horizon and not readable, but stored: by a legal hold, or until the next retention run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +70,12 @@ def read_lake(settings: Settings) -> LakePage:
     store = open_store(settings.lake_url, settings.cache_path)
     chain, problems = read_ledger(store)
     published = set(published_days(store))
-    expired = {item.day: item for entry in chain for item in entry.statement.items if item.kind == ENGAGEMENT}
+    stated = [item for entry in chain for item in entry.statement.items if item.kind == ENGAGEMENT]
+    expired = {item.day: item for item in stated if not item.part}
     quarantined: dict[date, list[QuarantineRecord]] = {}
     for record in list_quarantined(store):
         quarantined.setdefault(record.day, []).append(record)
-    held = read_holds(store).keys() - published
+    held = {*stored_days(store)} - published
 
     def read_day(day: date) -> Day:
         broken = tuple(quarantined.get(day, ()))

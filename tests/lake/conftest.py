@@ -1,14 +1,19 @@
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import boto3
 import gateway
 import pytest
+from handmade import SCHEMA
 from moto.server import ThreadedMotoServer
 
+from mmoe.lake.inventory import Stores
+from mmoe.lake.registered import registered_stores
 from mmoe.lake.store import Store, open_store
+from mmoe.settings import Settings
 
 EVERY_STORE = [
     "local",
@@ -84,3 +89,23 @@ def lake_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def any_store(lake_url: str, tmp_path: Path) -> Store:
     return open_store(lake_url, tmp_path / "cache")
+
+
+@pytest.fixture
+def stores(tmp_path: Path, store: Store) -> Stores:
+    """The lake and everything else that is registered for a home at tmp_path."""
+    return registered_stores(Settings(home=tmp_path, dvc_project=tmp_path / "project"), SCHEMA, store)
+
+
+@pytest.fixture
+def restore(tmp_path: Path) -> Callable[[dict[str, bytes]], None]:
+    """restore(state) puts back every file that `lakes.state` saw, and no other."""
+
+    def put_back(files: dict[str, bytes]) -> None:
+        shutil.rmtree(tmp_path)
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    return put_back

@@ -10,7 +10,7 @@ import pytest
 from handmade import DAY, SCHEMA, deliver, raw_rows, replaced, staged_table
 
 from mmoe.errors import PartitionExpiredError, PartitionMissingError
-from mmoe.lake.horizon import advance_horizon
+from mmoe.lake.horizon import Horizon, advance_horizon
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.staging import load_staged
 from mmoe.schema import Schema
@@ -177,7 +177,7 @@ def test_a_day_without_files_says_what_to_do(store, landing):
 
 def test_a_day_behind_the_horizon_is_refused(store, landing):
     deliver(landing, raw_rows())
-    advance_horizon(store, DAY + timedelta(days=1))
+    advance_horizon(store, Horizon(day=DAY + timedelta(days=1)))
     with pytest.raises(PartitionExpiredError):
         stage_day(store, landing, SCHEMA, DAY)
 

@@ -3,7 +3,7 @@ from handmade import DAY, SCHEMA, deliver, raw_rows
 from interrupted import Interrupted, InterruptedStore
 
 from mmoe.errors import CorruptionError, LakeError, PartitionExpiredError, PartitionMissingError, SchemaError
-from mmoe.lake.horizon import advance_horizon
+from mmoe.lake.horizon import Horizon, advance_horizon
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Failure, Manifest, Validation
 from mmoe.lake.partitions import manifest_key, partition_prefix
@@ -123,7 +123,7 @@ def test_an_expired_day_cannot_be_published_or_read(store, landing):
     staged = stage(store, landing)
     publish(store, staged, passed(staged), SCHEMA)
     staged = stage(store, landing)
-    advance_horizon(store, DAY.replace(day=11))
+    advance_horizon(store, Horizon(day=DAY.replace(day=11)))
     with pytest.raises(PartitionExpiredError, match="behind the retention horizon 2026-03-11"):
         publish(store, staged, passed(staged), SCHEMA)
     with pytest.raises(PartitionExpiredError):

@@ -13,8 +13,8 @@ from mmoe.evaluate.metrics import HeadMetrics
 from mmoe.evaluate.monitor import EDGES, MonitoredDay
 from mmoe.evaluate.verdict import Lift
 from mmoe.lake import ledger
-from mmoe.lake.holds import hold
-from mmoe.lake.horizon import advance_horizon
+from mmoe.lake.holds import Hold, add_hold
+from mmoe.lake.horizon import Horizon, advance_horizon
 from mmoe.lake.ledger import Expired, Statement
 from mmoe.lake.manifest import DataFile, Failure, LabelCount, Manifest, Validation, to_json
 from mmoe.lake.partitions import manifest_key, quarantine_prefix
@@ -108,10 +108,14 @@ def full_lake(store: Store) -> None:
     """1 March expired, 2 held, 3 published, 4 missing, 5 quarantined, 6 published with a warning."""
     item = Expired(kind="engagement", day=date(2026, 3, 1), files=2, bytes=2_500_000, rows=40_000, digest="d" * 64)
     ledger.append(store, Statement(kind="expired", as_of=date(2026, 3, 17), horizon=date(2026, 3, 3), items=(item,)))
-    hold(store, date(2026, 3, 2), "case 17")
-    advance_horizon(store, date(2026, 3, 3))
+    held = Hold(
+        first=date(2026, 3, 2), last=date(2026, 3, 2), owner="<i>legal</i>", reason="case 17",
+        until=date(2026, 6, 30), added_by="ada",
+    )  # fmt: skip
+    add_hold(store, held)
+    advance_horizon(store, Horizon(day=date(2026, 3, 3), view_types={"search": date(2026, 3, 6)}))
     warning = Failure(expectation="row count", severity="warning", detail="half of the days before")
-    for day, failures in ((date(2026, 3, 3), ()), (date(2026, 3, 6), (warning,))):
+    for day, failures in ((held.first, ()), (date(2026, 3, 3), ()), (date(2026, 3, 6), (warning,))):
         store.write_bytes(manifest_key(day), to_json(make_manifest(day, failures)))
     record = QuarantineRecord(
         day=date(2026, 3, 5), reason="click: values outside {0, 1} (12 rows)", sources=(), counts={}, rows=0,

@@ -24,6 +24,7 @@ PAGES = [
     "/compare?a=1&b=2",
     "/mlflow/0123456789abcdef0123456789abcdef",
     "/data",
+    "/retention",
     "/reports/r2",
     "/reports/r2/report.json",
     "/runs/batch_training/run-2",

@@ -1,0 +1,176 @@
+"""The audit: every registered holder walked anew, without regard to what retention believed; and the ledger's chain."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from mmoe.config import RetentionConfig
+from mmoe.errors import CorruptionError
+from mmoe.lake import ledger
+from mmoe.lake.expiry import Rules, decide
+from mmoe.lake.holders import Copy
+from mmoe.lake.holds import Hold, read_holds
+from mmoe.lake.horizon import Horizon, horizon_of, later, read_horizons
+from mmoe.lake.inventory import Stores, looking_into, manifests, summarise, take_inventory
+from mmoe.lake.ledger import Expired, HoldTerms
+from mmoe.lake.manifest import from_json, to_json
+from mmoe.lake.partitions import RETENTION
+from mmoe.lake.retention import undated, unfinished
+from mmoe.lake.store import Store
+from mmoe.parsing import Frozen
+
+AUDIT_KEY = f"{RETENTION}/audit.json"
+
+
+class Walked(Frozen):
+    """What one holder had."""
+
+    name: str
+    where: str
+    files: int
+    bytes: int
+    oldest: date | None
+    newest: date | None
+    past_versions: int
+    """Object versions, delete markers and unfinished writes among the files."""
+
+
+class AuditReport(Frozen):
+    as_of: date
+    horizon: Horizon | None
+    walked: tuple[Walked, ...]
+    readable: tuple[Expired, ...]
+    """Copies behind a horizon that still exist and no hold keeps."""
+    overdue: tuple[Expired, ...]
+    """Copies that the policy lets expire on `as_of`, which no run has deleted yet."""
+    undated: tuple[str, ...]
+    """Files with rows of which nothing says the day."""
+    holds: tuple[HoldTerms, ...]
+    """Those that block on `as_of`."""
+    ledger_entries: int
+    ledger_head: str | None
+    """Hash of the last entry: keep it elsewhere to prove later that nothing was cut off."""
+    problems: tuple[str, ...]
+    """What is wrong with the ledger, the horizon, the holds or an unfinished run."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.readable and not self.overdue and not self.undated and not self.problems
+
+    @property
+    def findings(self) -> list[str]:
+        """One sentence for each thing that is wrong."""
+        return [
+            *self.problems,
+            *(f"{_what(item)} is still readable." for item in self.readable),
+            *(f"{_what(item)} is overdue; run retention apply." for item in self.overdue),
+            *(f"{key} holds rows of no known day; move it below a dt=YYYY-MM-DD folder or delete it."
+              for key in self.undated),
+        ]  # fmt: skip
+
+
+def audit(stores: Stores, as_of: date, config: RetentionConfig | None = None) -> AuditReport:
+    """Walk every holder. With a policy, what it lets expire on `as_of` counts as overdue where it is still there."""
+    store = stores.store
+    chain, problems = _chain(store)
+    at, wrong = _horizon(store, chain)
+    holds, unreadable = _holds(store)
+    problems += [*wrong, *unreadable]
+    if not problems:
+        problems += _unfinished(store, chain)
+    copies = take_inventory(stores, chain)
+    active = tuple(hold for hold in holds if hold.active(as_of))
+    readable = _left(stores, copies, at, active)
+    due = _left(stores, copies, later(horizon_of(as_of, config), at), active) if config is not None else ()
+    return AuditReport(
+        as_of=as_of,
+        horizon=at,
+        walked=tuple(_walked(holder.name, holder.where, copies) for holder in stores.holders),
+        readable=readable,
+        overdue=tuple(item for item in due if item not in readable),
+        undated=undated(copies),
+        holds=tuple(hold.stated for hold in active),
+        ledger_entries=len(chain),
+        ledger_head=chain[-1].hash if chain else None,
+        problems=tuple(problems),
+    )
+
+
+def save_audit(store: Store, report: AuditReport) -> None:
+    """Keep it for the UI, in the place of the one before."""
+    store.write_bytes(AUDIT_KEY, to_json(report))
+
+
+def last_audit(store: Store) -> AuditReport | None:
+    """Raises CorruptionError."""
+    content = store.read_bytes(AUDIT_KEY)
+    return from_json(AuditReport, content, AUDIT_KEY, "run retention audit again") if content is not None else None
+
+
+def _left(stores: Stores, copies: Sequence[Copy], at: Horizon | None, holds: tuple[Hold, ...]) -> tuple[Expired, ...]:
+    if at is None:
+        return ()
+    actions = decide(copies, Rules(horizon=at, holds=holds), looking_into(stores))
+    return summarise(actions, manifests(stores.store))
+
+
+def _chain(store: Store) -> tuple[list[ledger.Entry], list[str]]:
+    try:
+        chain = ledger.entries(store)
+        return chain, [*ledger.verify(chain), *ledger.cut_off(store, chain)]
+    except CorruptionError as error:
+        return [], [str(error)]
+
+
+def _horizon(store: Store, chain: Sequence[ledger.Entry]) -> tuple[Horizon | None, list[str]]:
+    """The furthest of what the lake and its ledger say, and whether the lake's is behind."""
+    stated = None
+    for entry in chain:
+        said = entry.statement
+        if said.horizon is not None:
+            stated = later(Horizon(day=said.horizon, view_types=said.view_types, labels=said.labels), stated)
+    try:
+        at = read_horizons(store)
+    except CorruptionError as error:
+        return stated, [str(error)]
+    if stated is None:
+        return at, []
+    furthest = later(stated, at)
+    if furthest == at:
+        return at, []
+    return furthest, [
+        f"The horizon is {at.day if at else None}, but the ledger states {stated.day}; run retention again."
+    ]
+
+
+def _holds(store: Store) -> tuple[tuple[Hold, ...], list[str]]:
+    try:
+        return read_holds(store), []
+    except CorruptionError as error:
+        return (), [str(error)]
+
+
+def _unfinished(store: Store, chain: Sequence[ledger.Entry]) -> list[str]:
+    try:
+        begun = unfinished(store, chain)
+    except CorruptionError as error:
+        return [str(error)]
+    return ["A retention run was interrupted; run retention again."] if begun is not None else []
+
+
+def _walked(name: str, where: str, copies: Sequence[Copy]) -> Walked:
+    mine = [copy for copy in copies if copy.holder == name]
+    days = [copy.day for copy in mine if copy.day is not None]
+    return Walked(
+        name=name,
+        where=where,
+        files=len(mine),
+        bytes=sum(copy.size for copy in mine),
+        oldest=min(days, default=None),
+        newest=max(days, default=None),
+        past_versions=sum(not copy.current for copy in mine),
+    )
+
+
+def _what(item: Expired) -> str:
+    parts = ", ".join((*item.view_types, *item.labels))
+    return f"{item.kind} of {item.day}" + (f" ({parts or 'late rows'})" if item.part else "")

@@ -1,0 +1,168 @@
+"""Which copies go, which are rewritten, and which stay: pure decisions over listings, horizons and holds."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from mmoe.lake.contents import Contents, Place
+from mmoe.lake.holders import LAKE, LANDING, Copy
+from mmoe.lake.holds import Hold, held_whole
+from mmoe.lake.horizon import Horizon
+from mmoe.lake.partitions import ENGAGEMENT, manifest_key
+
+LATE_DAYS = 1
+"""Landing folders may hold rows of up to this many days before their own."""
+Look = Callable[[Copy], Contents | None]
+"""What a current copy holds; None: no rows of the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    horizon: Horizon
+    holds: tuple[Hold, ...]
+    """Those that block on the as-of date."""
+
+    def keeps_every_copy(self, day: date) -> bool:
+        return held_whole(self.holds, day)
+
+    def expires_whole(self, day: date) -> bool:
+        """Behind the horizon, and no hold keeps a part of it."""
+        return day < self.horizon.day and not any(hold.first <= day <= hold.last for hold in self.holds)
+
+    def looks_into(self, copy: Copy) -> bool:
+        """Whether a part of the copy could have to go."""
+        late = LATE_DAYS if copy.holder == LANDING else 0
+        return copy.day is not None and copy.day < self.horizon.newest + timedelta(days=late)
+
+    def removes(self, place: Place) -> bool:
+        day, view_type = place
+        if day is None or not self.horizon.hides(day, view_type):
+            return False
+        return not any(hold.covers(day, view_type) for hold in self.holds)
+
+    def masks(self, place: Place, label: str) -> bool:
+        day, view_type = place
+        if day is None or not self.horizon.masks(day, label):
+            return False
+        return not any(hold.covers(day, view_type) for hold in self.holds)
+
+    def removal(self, contents: Contents) -> "Removal":
+        gone = {place: count for place, count in contents.rows.items() if count and self.removes(place)}
+        masked = {
+            label
+            for (day, view_type, label), count in contents.labels.items()
+            if count and (day, view_type) not in gone and self.masks((day, view_type), label)
+        }
+        return Removal(
+            rows=sum(gone.values()),
+            stay=contents.rows.total() - sum(gone.values()),
+            view_types=tuple(sorted({view_type for _, view_type in gone if view_type is not None})),
+            labels=tuple(sorted(masked)),
+        )
+
+
+class Removal(NamedTuple):
+    """What of a copy must go."""
+
+    rows: int
+    stay: int
+    """Rows that stay."""
+    view_types: tuple[str, ...]
+    labels: tuple[str, ...]
+    """Labels that become null in rows that stay."""
+
+    @property
+    def anything(self) -> bool:
+        return self.rows > 0 or bool(self.labels)
+
+
+class Action(NamedTuple):
+    """A copy that goes, or that is rewritten without what must go."""
+
+    copy: Copy
+    removal: Removal | None = None
+    """What a rewrite leaves out; None: the whole copy goes."""
+
+
+def decide(copies: Iterable[Copy], rules: Rules, look: Look) -> list[Action]:
+    """What is to be done with them, in their order. Copies of no known day are left alone."""
+    dated = sorted((copy for copy in copies if copy.day is not None), key=_group)
+    actions: list[Action] = []
+    for (holder, kind, day), group in groupby(dated, key=_group):
+        members = list(group)
+        if rules.keeps_every_copy(day):
+            continue
+        if rules.expires_whole(day):
+            actions += [Action(copy) for copy in members]
+        elif (holder, kind) == (LAKE, ENGAGEMENT):
+            actions += _of_partition(members, rules, look)
+        else:
+            actions += [action for copy in members for action in _of_copy(copy, rules, look)]
+    return actions
+
+
+def _of_partition(members: Sequence[Copy], rules: Rules, look: Look) -> Iterator[Action]:
+    """A published day is rewritten as a whole; what is not part of it goes like any other copy."""
+    if not rules.looks_into(members[0]):
+        return
+    published = any(copy.current and copy.key == manifest_key(_day(copy)) for copy in members)
+    if not published:
+        for copy in members:
+            yield from _of_copy(copy, rules, look)
+        return
+    removals = {copy.key: rules.removal(found) for copy in members if (found := _rows_of(copy, look)) is not None}
+    changes = any(removal.anything for removal in removals.values())
+    stays = any(removal.stay for removal in removals.values())
+    for copy in members:
+        removal = removals.get(copy.key) if copy.current else None
+        if changes and not stays:
+            yield Action(copy)
+        elif removal is not None and removal.anything:
+            yield Action(copy, removal)
+        elif not copy.current and (changes or _is_past(copy)):
+            yield Action(copy)
+
+
+def _of_copy(copy: Copy, rules: Rules, look: Look) -> Iterator[Action]:
+    """A landing file is rewritten; any other copy with something that must go, goes."""
+    if not rules.looks_into(copy):
+        return
+    behind = _day(copy) < rules.horizon.day
+    if not copy.current:
+        if behind or _is_past(copy):
+            yield Action(copy)
+        return
+    if behind and copy.holder != LANDING:
+        yield Action(copy)
+        return
+    contents = look(copy)
+    if contents is None:
+        if copy.holder == LANDING and copy.size and _day(copy) < rules.horizon.newest:
+            yield Action(copy)  # nothing shows that it holds no row that must go
+        return
+    removal = rules.removal(contents)
+    if not contents.readable:
+        if _day(copy) < rules.horizon.newest:
+            yield Action(copy)
+    elif removal.anything:
+        yield Action(copy, removal if copy.holder == LANDING and removal.stay else None)
+
+
+def _rows_of(copy: Copy, look: Look) -> Contents | None:
+    return look(copy) if copy.current and copy.key != manifest_key(_day(copy)) else None
+
+
+def _is_past(copy: Copy) -> bool:
+    """A past version or a delete marker: what it holds cannot be rewritten."""
+    return copy.stored is not None and copy.stored.kind in ("version", "marker")
+
+
+def _day(copy: Copy) -> date:
+    assert copy.day is not None  # noqa: S101  # decide() leaves the others out
+    return copy.day
+
+
+def _group(copy: Copy) -> tuple[str, str, date]:
+    return copy.holder, copy.kind, _day(copy)

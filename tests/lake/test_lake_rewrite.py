@@ -1,0 +1,248 @@
+"""Parts of a day that expire before the rest: rows of a view type, and labels."""
+
+import bz2
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from handmade import SCHEMA, deliver, raw_rows, replaced
+from interrupted import Interrupted, InterruptedStore
+from lakes import AS_OF, DAYS, copies_of, expire, planned, publish_day, state
+
+from mmoe.config import RetentionConfig
+from mmoe.errors import LakeError, PartitionExpiredError
+from mmoe.lake import ledger
+from mmoe.lake.audit import audit
+from mmoe.lake.holds import Hold, add_hold, end_hold
+from mmoe.lake.horizon import Horizon, advance_horizon
+from mmoe.lake.ingest import stage_day
+from mmoe.lake.manifest import Validation
+from mmoe.lake.partitions import manifest_key, partition_prefix
+from mmoe.lake.publish import publish
+from mmoe.lake.reader import open_partition, published_days, read_manifest
+
+PARTS = RetentionConfig(days=5, view_types={"search": 3}, labels={"long_click": 2}, max_share=0.9)
+# The horizon is DAYS[1]; search goes before DAYS[3], long clicks before DAYS[4].
+HELD = Hold(first=DAYS[2], last=DAYS[2], owner="legal", reason="case 18", until=AS_OF, added_by="ada")
+
+
+@pytest.fixture
+def lake(stores):
+    for day in DAYS:
+        publish_day(stores, day)
+    return stores
+
+
+def rows_of(lake, day):
+    partition = open_partition(lake.store, day, SCHEMA)
+    return pa.concat_tables([pq.read_table(file) for file in partition.files])
+
+
+def landed(landing, day):
+    return pq.read_table(landing / f"dt={day}" / "part-0.parquet")
+
+
+def test_rows_and_labels_behind_a_horizon_of_their_own_leave_a_day_that_stays(lake, landing):
+    before = {day: rows_of(lake, day) for day in DAYS}
+    outcome = expire(lake, PARTS)
+    assert published_days(lake.store) == DAYS[1:]
+    for day in DAYS[1:]:
+        expected = before[day]
+        if day < DAYS[3]:
+            expected = expected.filter(pc.not_equal(expected["view_type"], "search"))
+        if day < DAYS[4]:
+            expected = replaced(expected, "long_click", pa.nulls(len(expected), pa.int8()))
+        assert rows_of(lake, day).equals(expected), day
+        manifest = read_manifest(lake.store, day)
+        assert manifest.rows == len(expected)
+        assert manifest.view_type_rows["search"] == (
+            0 if day < DAYS[3] else pc.sum(pc.equal(expected["view_type"], "search")).as_py()
+        )
+        assert manifest.labels["long_click"].nulls == (len(expected) if day < DAYS[4] else 0)
+        assert manifest.counts.get("expired_rows", 0) == len(before[day]) - len(expected)
+        raw = landed(landing, day)
+        assert ("search" in raw["view_type"].to_pylist()) == (day >= DAYS[3])
+        assert (raw["long_click"].null_count == len(raw)) == (day < DAYS[4])
+        assert raw.schema.equals(raw_rows(day, rows=20).schema)
+    parts = {(item.kind, item.day): item for item in outcome.items if item.part}
+    assert parts["engagement", DAYS[1]].view_types == ("search",)
+    assert parts["engagement", DAYS[1]].rows == len(before[DAYS[1]]) - len(rows_of(lake, DAYS[1]))
+    assert (parts["landing", DAYS[3]].view_types, parts["landing", DAYS[3]].labels) == ((), ("long_click",))
+    assert ledger.expired_days(lake.store) == DAYS[:1]
+    assert audit(lake, AS_OF, PARTS).ok
+
+
+def test_a_second_run_changes_nothing(lake):
+    expire(lake, PARTS)
+    before = state(lake)
+    assert expire(lake, PARTS).ledger_entry is None
+    assert state(lake) == before
+
+
+def test_a_rewriting_run_killed_at_any_change_ends_in_the_same_state_when_run_again(stores, restore):
+    for day in (DAYS[0], DAYS[2], DAYS[5]):
+        publish_day(stores, day)
+    start = state(stores)
+    expire(stores, PARTS)
+    expected = state(stores)
+    for step in range(100):
+        restore(start)
+        try:
+            expire(InterruptedStore.over(stores, step), PARTS)
+            break
+        except Interrupted:
+            expire(stores, PARTS)
+            assert state(stores) == expected, step
+    assert 15 < step < 99
+
+
+def test_readers_refuse_such_a_day_until_it_is_rewritten(lake):
+    advance_horizon(lake.store, Horizon(day=DAYS[0], view_types={"search": DAYS[1]}, labels={"click": DAYS[2]}))
+    with pytest.raises(
+        PartitionExpiredError, match=r"day=2026-03-01: holds search, click behind the retention horizon"
+    ):
+        open_partition(lake.store, DAYS[0], SCHEMA)
+    with pytest.raises(PartitionExpiredError, match=r"day=2026-03-02: holds click behind the retention horizon"):
+        open_partition(lake.store, DAYS[1], SCHEMA)
+    assert published_days(lake.store) == DAYS[2:]
+
+
+def test_rows_of_an_expired_view_type_cannot_be_published_again(lake, landing):
+    expire(lake, PARTS)
+    deliver(landing, raw_rows(DAYS[1], rows=20), day=DAYS[1])
+    staged = stage_day(lake.store, landing, SCHEMA, DAYS[1])
+    assert staged.view_type_rows["search"] == 0
+    assert staged.labels["long_click"].nulls == staged.rows
+    publish(lake.store, staged, Validation(status="passed", subject=staged.digest, checks=1), SCHEMA)
+    report = audit(lake, AS_OF)
+    assert {(item.kind, item.part) for item in report.readable} == {("landing", True)}
+    expire(lake, PARTS)
+    assert audit(lake, AS_OF, PARTS).ok
+
+
+def test_other_copies_with_such_rows_go_and_copies_without_stay(lake, tmp_path):
+    dump = tmp_path / "work" / "eval" / "predictions.parquet"
+    harmless = tmp_path / "work" / "eval" / "homes.parquet"
+    dump.parent.mkdir(parents=True)
+    rows = rows_of(lake, DAYS[2])
+    pq.write_table(rows, dump)
+    home = rows.filter(pc.equal(rows["view_type"], "home"))
+    pq.write_table(replaced(home, "long_click", pa.nulls(len(home), pa.int8())), harmless)
+    assert [item.kind for item in planned(lake, PARTS).items if item.kind == "work"] == ["work"]
+    expire(lake, PARTS)
+    assert not dump.exists()
+    assert harmless.exists()
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv.gz", "rows.jsonl", "rows.ndjson.bz2", "rows.csv.zst"])
+def test_raw_text_files_keep_name_format_and_every_other_row(stores, landing, name):
+    day = DAYS[2]
+    raw = raw_rows(day, rows=50).drop_columns(["topics"])
+    raw = replaced(raw, "device", pa.array([f'say "{row}",\nor' if row % 2 else None for row in range(50)]))
+    schema = SCHEMA.model_copy(update={"features": SCHEMA.features.model_copy(update={"multivalued": {}})})
+    path = landing / f"dt={day}" / name
+    path.parent.mkdir(parents=True)
+    write_text(raw, path)
+    expected = raw.filter(pc.not_equal(raw["view_type"], "search"))
+    expire(replace_schema(stores, schema), PARTS)
+    left = read_text(path)
+    assert left["event_id"] == expected["event_id"].to_pylist()
+    assert left["device"] == [value or None for value in expected["device"].to_pylist()]
+    assert set(left["long_click"]) == {None}
+    assert left["click"] == expected["click"].to_pylist()
+    if name == "rows.csv":
+        staged = stage_day(stores.store, landing, schema, day)
+        assert (staged.problems, staged.rows) == ((), len(expected))
+
+
+def test_a_landing_file_that_cannot_be_understood_goes_with_the_first_horizon(lake, landing):
+    half = (landing / f"dt={DAYS[2]}" / "half.parquet", landing / f"dt={DAYS[5]}" / "half.parquet")
+    whole = half[0].with_name("part-0.parquet").read_bytes()
+    for path in half:
+        path.write_bytes(whole[: len(whole) // 2])
+    expire(lake, PARTS)
+    assert [path.exists() for path in half] == [False, True]
+
+
+def test_late_rows_leave_a_landing_folder_that_stays(stores, landing):
+    """A row of a day behind the horizon goes, even where it was delivered a day late."""
+    late = pa.concat_tables([raw_rows(DAYS[2], rows=20), raw_rows(DAYS[1], rows=5, seed=1)])
+    deliver(landing, late, day=DAYS[2])
+    outcome = expire(stores, RetentionConfig(days=4, max_share=1.0))
+    assert landed(landing, DAYS[2]).num_rows == 20
+    assert [(item.kind, item.day, item.part) for item in outcome.items] == [("landing", DAYS[2], True)]
+
+
+def test_a_held_day_is_not_rewritten_and_not_readable_until_the_hold_ends(lake):
+    held = add_hold(lake.store, HELD)
+    before = {path: path.read_bytes() for path in copies_of(lake, DAYS[2])}
+    expire(lake, PARTS)
+    assert {path: path.read_bytes() for path in copies_of(lake, DAYS[2])} == before
+    assert DAYS[2] not in published_days(lake.store)
+    assert audit(lake, AS_OF, PARTS).ok
+    end_hold(lake.store, held.id, "bob")
+    expire(lake, PARTS)
+    assert DAYS[2] in published_days(lake.store)
+
+
+def test_a_hold_on_a_view_type_keeps_its_rows_alone_when_the_day_expires(lake, landing):
+    add_hold(lake.store, HELD.model_copy(update={"first": DAYS[0], "last": DAYS[0], "view_type": "search"}))
+    searches = pc.sum(pc.equal(rows_of(lake, DAYS[0])["view_type"], "search")).as_py()
+    expire(lake, PARTS)
+    manifest = lake.store.read_bytes(manifest_key(DAYS[0]))
+    assert json.loads(manifest)["view_type_rows"] == {"home": 0, "search": searches}
+    assert set(landed(landing, DAYS[0])["view_type"].to_pylist()) == {"search"}
+    kinds = {path.parts[path.parts.index("lake") + 1] for path in copies_of(lake, DAYS[0]) if "lake" in path.parts}
+    assert kinds == {"engagement"}
+    assert audit(lake, AS_OF, PARTS).ok
+    with pytest.raises(PartitionExpiredError):
+        open_partition(lake.store, DAYS[0], SCHEMA)
+
+
+def test_a_damaged_partition_is_named_and_the_others_are_rewritten(lake):
+    (part,) = [entry.key for entry in lake.store.list(partition_prefix(DAYS[2])) if entry.key.endswith(".parquet")]
+    path = lake.store.local_path(part)
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + bytes(4) + content[204:])
+    with pytest.raises(LakeError, match=r"dt=2026-03-03/part.* not those of its manifest.*run retention again"):
+        expire(lake, PARTS)
+    assert DAYS[1] in published_days(lake.store)
+    path.write_bytes(content)
+    expire(lake, PARTS)
+    assert audit(lake, AS_OF, PARTS).ok
+
+
+def write_text(table, path):
+    rows = table.set_column(1, "event_time", table["event_time"].cast(pa.string()))
+    if path.name.startswith("rows.csv") or path.name.startswith("rows.tsv"):
+        options = pyarrow.csv.WriteOptions(delimiter="\t" if ".tsv" in path.name else ",")
+        with pa.output_stream(path, compression="detect") as sink:
+            pyarrow.csv.write_csv(rows, sink, options)
+    else:
+        lines = "".join(json.dumps(row) + "\n" for row in rows.to_pylist()).encode()
+        path.write_bytes(bz2.compress(lines) if path.suffix == ".bz2" else lines)
+
+
+def read_text(path):
+    content = path.read_bytes()
+    for suffix, open_it in ((".gz", gzip.decompress), (".bz2", bz2.decompress), (".zst", pa.Codec("zstd").decompress)):
+        if path.suffix == suffix:
+            content = pa.input_stream(path).read() if suffix == ".zst" else open_it(content)
+    if "json" in path.name:
+        rows = [json.loads(line) for line in content.splitlines()]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+    parse = pyarrow.csv.ParseOptions(delimiter="\t" if ".tsv" in path.name else ",", newlines_in_values=True)
+    convert = pyarrow.csv.ConvertOptions(strings_can_be_null=True)
+    return pyarrow.csv.read_csv(pa.py_buffer(content), parse_options=parse, convert_options=convert).to_pydict()
+
+
+def replace_schema(stores, schema):
+    from dataclasses import replace
+
+    for holder in stores.holders:
+        holder._schema = schema
+    return replace(stores, schema=schema)
