@@ -68,8 +68,9 @@ def wilson(each: Bin, deviate: float = 1.96) -> tuple[float, float]:
     return (middle - spread) / scale, (middle + spread) / scale
 
 
-def loss(curve: Curve, boundary: float | None, end: float) -> Markup:
-    """A loss over the rows learned, up to `end` rows: as logged, and smoothed. Its first steep fall leaves the frame.
+def course(curve: Curve, boundary: float | None, end: float) -> Markup:
+    """A loss or AUC over the rows learned, up to `end` rows: as logged, and smoothed. Its first steep part leaves the
+    frame.
 
     boundary: rows at which distillation ended. A loss of exactly 0 stands for steps without any final label.
     """
@@ -89,7 +90,8 @@ def loss(curve: Curve, boundary: float | None, end: float) -> Markup:
     frame = element("svg", *inside, x=LEFT, y=8, width=RIGHT - LEFT, height=HEIGHT)
     names = [text(LEFT - 6, y.at(tick) + 12, f"{tick:.4g}", "tick end") for tick in y.ticks()]
     rows = [text(LEFT, HEIGHT + 24, "0", "tick"), text(RIGHT, HEIGHT + 24, f"{end / 1000:,.0f}k rows", "tick end")]
-    label = f"Training loss of {curve.name.removeprefix('loss/')} over the rows learned"
+    kind, _, head = curve.name.partition("/")
+    label = f"{'AUC' if kind == 'auc' else 'Training loss'} of {head} over the rows learned"
     return picture(WIDTH, HEIGHT + 30, label, *names, *rows, frame)
 
 

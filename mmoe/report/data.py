@@ -1,6 +1,6 @@
 """All that a promotion report says, as one plain object. Counts, digests and statistics; no row ever."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -41,10 +41,25 @@ class Model(Frozen):
 
 
 class Curve(Frozen):
-    """A loss over the rows learned."""
+    """A loss or AUC over the rows learned; `name` is loss/HEAD or auc/HEAD."""
 
     name: str
     points: tuple[tuple[float, float], ...] = Field(strict=False)
+
+
+class Ancestor(Frozen):
+    """A model whose knowledge the challenger has taken over."""
+
+    version: str
+    relation: str
+    """`teacher`, `teacher of version 3`, or `version 3 started from it`."""
+    stage: str
+    first_day: date
+    trained_through: date
+    days: int
+    """That this training read; what it started from read others."""
+    expired: Literal["none", "some", "all"]
+    """Of its own days, those behind the retention horizon."""
 
 
 class Distillation(Frozen):
@@ -53,6 +68,8 @@ class Distillation(Frozen):
     loss: str
     weight: float
     days: tuple[date, ...] = Field(strict=False)
+    lineage: tuple[Ancestor, ...] = Field(default=(), strict=False)
+    """The teacher, then what it started from and who taught it, and so on."""
 
 
 class MixedPrecision(Frozen):
@@ -78,6 +95,15 @@ class Retention(Frozen):
     expired_days: tuple[date, ...] = Field(strict=False)
     ledger_entries: int
     ledger_whole: bool
+
+
+class Decision(Frozen):
+    """The promotion that was decided from the report."""
+
+    actor: str
+    reason: str
+    replaces: str | None
+    at: datetime
 
 
 class ReportSummary(Frozen):
@@ -125,6 +151,8 @@ class Report(Frozen):
     reproduce: str
     """A command that trains and judges this model again, while its days are retained."""
     config: dict[str, Any]
+    decision: Decision | None = None
+    """None until it is promoted."""
 
     @property
     def warnings(self) -> list[tuple[date, str]]:

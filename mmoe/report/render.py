@@ -32,7 +32,8 @@ def render(report: Report) -> str:
         scale=forest.forest_scale(report.gate, BAND),
         metrics=paired_metrics(report),
         calibrations=calibrations(report),
-        losses=losses(report),
+        losses=courses(report, "loss"),
+        aucs=courses(report, "auc"),
         distilled=any(curve.name == DISTILLATION for curve in report.curves),
         latencies=latencies(report),
         calendars=[(model, story.calendar(model, days)) for model in (report.challenger, report.champion)],
@@ -54,11 +55,15 @@ def calibrations(report: Report) -> list[tuple[str, Markup]]:
     ]
 
 
-def losses(report: Report) -> list[tuple[str, Markup]]:
-    """Every curve on the same axis of rows."""
+def courses(report: Report, kind: str) -> list[tuple[str, Markup]]:
+    """Every curve of a kind, `loss` or `auc`, on the same axis of rows."""
     ends = {curve.name: curve.points[-1][0] for curve in report.curves if curve.points}
     end, boundary = max(ends.values(), default=1.0), ends.get(DISTILLATION)
-    return [(curve.name.removeprefix("loss/"), charts.loss(curve, boundary, end)) for curve in report.curves]
+    return [
+        (curve.name.removeprefix(f"{kind}/"), charts.course(curve, boundary, end))
+        for curve in report.curves
+        if curve.name.startswith(f"{kind}/")
+    ]
 
 
 def latencies(report: Report) -> list[tuple[str, float, Markup]]:

@@ -18,7 +18,9 @@ def plots_step(context: Context, plan_id: str, folder: Path) -> dict[str, Any]:
     plan = load_plan(context.settings, plan_id)
     folder.mkdir(parents=True, exist_ok=True)
     losses = curves(read_state(model_folder(context, plan) / TRAINABLE))
-    points = [(name, rows, value) for name, curve in losses.items() for rows, value in curve]
+    points = [
+        (name, rows, value) for name, curve in losses.items() if name.startswith("loss/") for rows, value in curve
+    ]
     write_csv(folder / "losses.csv", ("loss", "rows", "value"), points)
     lifts = [
         (lift.head or "primary heads", lift.view_type or "all", lift.lift, lift.low, lift.high, lift.rows)

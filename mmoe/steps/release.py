@@ -6,14 +6,15 @@ from typing import Any
 
 from mmoe.errors import EvaluationError, MmoeError, RegistryError
 from mmoe.evaluate.verdict import GateResult
-from mmoe.registry import Registry
+from mmoe.registry import PromotionRecord, Registry
+from mmoe.report.data import Report
 from mmoe.report.render import render
 from mmoe.serve.smoke import SmokeTest, smoke_test
 from mmoe.steps.context import Context
 from mmoe.steps.evaluation import finding_text, registered, write_aside
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder
 from mmoe.steps.plan import Plan, load_plan
-from mmoe.steps.reporting import gather
+from mmoe.steps.reporting import decision, gather
 from mmoe.train.state import model_digest
 
 MOST_REASONS = 8
@@ -38,13 +39,8 @@ def report_step(context: Context, plan_id: str, source_run: str) -> dict[str, An
     registry = Registry(context.settings)
     version = registered(registry, context, plan)
     report = gather(context, plan, gate, version=version, source_run=source_run)
-    folder = context.settings.reports / plan.digest
-    folder.mkdir(parents=True, exist_ok=True)
-    write_aside(folder / "report.html", render(report))
-    write_aside(folder / "report.json", report.model_dump_json(indent=1))
     run_id = registry.version(version).run_id
-    write_aside(folder / "summary.json", report.summary(run_id).model_dump_json(indent=1))
-    registry.log_report(run_id, folder / "report.html", folder / "report.json")
+    write_report(context, registry, report, run_id)
     registry.set_verdict(version, verdict=gate.verdict, report=plan.digest)
     return {
         "report": plan.digest,
@@ -90,6 +86,7 @@ def promote_step(
         reason=reason,
         report=plan.digest,
     )
+    state_decision(context, registry, record)
     return {
         "plan": plan_id, "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason,
         "run_id": registry.version(version).run_id,
@@ -133,6 +130,24 @@ def refuse_unfit(context: Context, registry: Registry, version: str) -> SmokeTes
             "train and register it again."
         )
     return passed
+
+
+def write_report(context: Context, registry: Registry, report: Report, run_id: str) -> None:
+    """The page, its data and its summary under HOME/reports, and the first two beside the model in MLflow."""
+    folder = context.settings.reports / report.report
+    folder.mkdir(parents=True, exist_ok=True)
+    write_aside(folder / "report.html", render(report))
+    write_aside(folder / "report.json", report.model_dump_json(indent=1))
+    write_aside(folder / "summary.json", report.summary(run_id).model_dump_json(indent=1))
+    registry.log_report(run_id, folder / "report.html", folder / "report.json")
+
+
+def state_decision(context: Context, registry: Registry, record: PromotionRecord) -> None:
+    """Write the report that was decided from again, with who decided, where there is one."""
+    path = context.settings.reports / str(record.report) / "report.json"
+    if path.exists():
+        report = Report.model_validate_json(path.read_bytes()).model_copy(update={"decision": decision(record)})
+        write_report(context, registry, report, registry.version(record.version).run_id)
 
 
 def saved_verdict(context: Context, plan: Plan) -> GateResult:

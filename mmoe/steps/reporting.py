@@ -1,8 +1,9 @@
 """Gather what a promotion report says from the plan, the lake, the registry and the models' own states."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Literal
 
 from mmoe.data.scores import ScoreSet
 from mmoe.evaluate.metrics import calibration_curve
@@ -12,7 +13,8 @@ from mmoe.lake.audit import audit
 from mmoe.lake.reader import published_days, read_manifest
 from mmoe.lake.registered import registered_stores
 from mmoe.lake.retention import horizon
-from mmoe.report.data import Curve, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
+from mmoe.registry import PromotionRecord, Records, Registry, Version
+from mmoe.report.data import Ancestor, Curve, Decision, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
 from mmoe.serve.benchmark import PrecisionComparison
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
@@ -46,12 +48,24 @@ def gather(context: Context, plan: Plan, gate: GateResult, *, version: str, sour
             for name, points in curves(read_state(own / TRAINABLE)).items()
         ),
         gate_use=gate_use(context, plan, own),
-        distillation=distillation(plan),
+        distillation=distillation(context, plan),
         mixed_precision=mixed_precision(measured_precisions(context, plan)),
         retention=attestation(context, max(held_out) + timedelta(days=1)),
         reproduce=reproduction(plan),
         config=plan.config,
+        decision=next(
+            (
+                decision(record)
+                for record in reversed(Records(context.settings).read())
+                if record.report == plan.digest and record.state == "done"
+            ),
+            None,
+        ),
     )
+
+
+def decision(record: PromotionRecord) -> Decision:
+    return Decision(actor=record.actor, reason=record.reason, replaces=record.replaces, at=record.at)
 
 
 def describe(
@@ -94,7 +108,7 @@ def gate_use(context: Context, plan: Plan, folder: Path) -> dict[str, dict[str, 
     return {head: {name: tuple(use) for name, use in slices.items()} for head, slices in found.items()}
 
 
-def distillation(plan: Plan) -> Distillation | None:
+def distillation(context: Context, plan: Plan) -> Distillation | None:
     if not plan.distilled or plan.baseline is None:
         return None
     settings = plan.params.distillation
@@ -104,7 +118,36 @@ def distillation(plan: Plan) -> Distillation | None:
         loss=settings.loss,
         weight=settings.weight,
         days=tuple(ref.day for ref in plan.train_days),
+        lineage=tuple(lineage(Registry(context.settings).versions(), plan.baseline.version, horizon(context.store))),
     )
+
+
+def lineage(versions: Sequence[Version], teacher: str, behind: date | None) -> list[Ancestor]:
+    """The teacher and everything that it has learned from, nearest first, each once."""
+    by_version = {each.version: each for each in versions}
+    by_digest = {each.digest: each for each in versions}
+    found: dict[str, Ancestor] = {}
+    waiting = [(teacher, "teacher")]
+    while waiting:
+        name, relation = waiting.pop(0)
+        if name in found or name not in by_version:
+            continue
+        known = by_version[name]
+        found[name] = Ancestor(
+            version=name, relation=relation, stage=known.stage, first_day=known.first_day,
+            trained_through=known.trained_through, days=known.days, expired=how_expired(known, behind),
+        )  # fmt: skip
+        if known.parent:
+            waiting.append((known.parent, f"version {name} started from it"))
+        if known.teacher and known.teacher in by_digest:
+            waiting.append((by_digest[known.teacher].version, f"teacher of version {name}"))
+    return list(found.values())
+
+
+def how_expired(version: Version, behind: date | None) -> Literal["none", "some", "all"]:
+    if behind is None or version.first_day >= behind:
+        return "none"
+    return "all" if version.trained_through < behind else "some"
 
 
 def mixed_precision(measured: PrecisionComparison) -> MixedPrecision:

@@ -186,13 +186,16 @@ def log_run(
 
 
 def curves(state: TrainState) -> dict[str, list[tuple[int, float]]]:
-    """Loss curves over all stages, by rows learned."""
+    """Loss and AUC curves over all stages, by rows learned."""
     found: dict[str, list[tuple[int, float]]] = {}
     for rows, point in curve_points(state):
         for head, loss in point.task.items():
             found.setdefault(f"loss/{head}", []).append((rows, loss))
         if point.distillation is not None:
             found.setdefault("loss/distillation", []).append((rows, point.distillation))
+        for head, auc in (point.auc or {}).items():
+            if auc is not None:
+                found.setdefault(f"auc/{head}", []).append((rows, auc))
     return found
 
 

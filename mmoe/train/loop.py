@@ -17,6 +17,7 @@ from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.network import Network
 from mmoe.train.objective import Losses, Objective
 from mmoe.train.optim import Optimizer, warmup
+from mmoe.train.progressive import Scored, aucs, scored
 from mmoe.train.spec import Progress, ReportProgress
 from mmoe.train.state import CurvePoint, GatePoint
 
@@ -52,6 +53,7 @@ class Loop:
     _rows: int = field(default=0, init=False)
     _curve: list[CurvePoint] = field(default_factory=list, init=False)
     _pending: list[Losses] = field(default_factory=list, init=False)
+    _scored: list[Scored] = field(default_factory=list, init=False)
     _gates: Tensor | None = field(default=None, init=False)
     """Of the last batch."""
 
@@ -84,6 +86,7 @@ class Loop:
             raise TrainingError(_diagnosis(step, batch, outputs.logits, losses, self.objective.heads))
         self._rows += len(batch)
         self._pending.append(losses)
+        self._scored.append(scored(outputs.logits, batch.labels_BH, self.objective.heads))
         self._gates = None if outputs.gates_TBE is None else outputs.gates_TBE.detach()
 
     def _report(self, step: int, seconds: float) -> None:
@@ -98,8 +101,10 @@ class Loop:
                 task=dict(zip(self.objective.heads, task.tolist(), strict=True)),
                 distillation=float(distilled) if self.objective.teacher_weights else None,
                 gates=None if self._gates is None else gate_points(self._gates, self.objective.heads),
+                auc=aucs(self._scored, self.objective.heads),
             )
         )
+        self._scored.clear()
         if self.progress is not None:
             done, rate = self._rows, self._rows / seconds
             self.progress(

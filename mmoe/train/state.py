@@ -41,7 +41,7 @@ class GatePoint(Frozen):
 
 
 class CurvePoint(Frozen):
-    """Mean losses over the steps since the point before."""
+    """Mean losses, and AUC, over the steps since the point before."""
 
     step: int
     rows: int
@@ -52,6 +52,9 @@ class CurvePoint(Frozen):
     """Weighted sum over teachers and heads."""
     gates: dict[str, GatePoint] | None = None
     """Per head; None for a shared bottom."""
+    auc: dict[str, float | None] | None = None
+    """Per head, of what was predicted of the rows since the point before, each before it was learned; None for a head
+    without both classes among them."""
 
 
 class Stage(Frozen):

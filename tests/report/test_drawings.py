@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from mmoe.evaluate.metrics import Bin
 from mmoe.evaluate.verdict import Finding, GateResult, Lift
-from mmoe.report.charts import HEIGHT, calibration, loss, smoothed, wilson
+from mmoe.report.charts import HEIGHT, calibration, course, smoothed, wilson
 from mmoe.report.data import Curve
 from mmoe.report.forest import forest, lift_axis, lift_strip
 from mmoe.report.svg import Axis, element
@@ -77,7 +77,7 @@ def test_a_calibration_bin_without_positives_stays_inside_the_drawing():
 
 def test_steps_without_final_labels_are_no_loss_of_zero():
     points = tuple((1000.0 * step, 0.5 - 0.005 * step) for step in range(1, 40))
-    drawn = loss(Curve(name="loss/save", points=(*points, (40_000.0, 0.0))), None, 40_000)
+    drawn = course(Curve(name="loss/save", points=(*points, (40_000.0, 0.0))), None, 40_000)
     raw = re.search(r'points="([^"]+)" class="series raw"', drawn)[1].split()
     assert len(raw) == len(points)
     assert max(float(place.split(",")[1]) for place in raw) < HEIGHT
@@ -91,5 +91,5 @@ def test_smoothing_is_by_rows_and_keeps_a_straight_line():
 def test_the_end_of_distillation_is_marked_only_where_something_follows():
     points = tuple((1000.0 * step, 1 / step) for step in range(1, 40))
     curve = Curve(name="loss/click", points=points)
-    assert "boundary" in loss(curve, 20_000, 39_000)
-    assert "boundary" not in loss(curve, 39_000, 39_000)
+    assert "boundary" in course(curve, 20_000, 39_000)
+    assert "boundary" not in course(curve, 39_000, 39_000)

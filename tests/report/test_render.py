@@ -1,11 +1,11 @@
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
 from mmoe.evaluate.metrics import Bin, HeadMetrics
 from mmoe.evaluate.verdict import Calibration, Finding, GateResult, Lift
-from mmoe.report.data import Curve, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
+from mmoe.report.data import Ancestor, Curve, Decision, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
 from mmoe.report.render import render, typeset
 
 HOSTILE = "<script>alert(1)</script>"
@@ -131,3 +131,35 @@ def test_minus_signs_are_typeset_and_dates_are_left_alone():
 
 def test_a_report_survives_json(report):
     assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_teachers_lineage_marks_what_has_expired(report):
+    ancestor = Ancestor(
+        version="1", relation="teacher", stage="bootstrap", first_day=date(2026, 9, 1),
+        trained_through=date(2026, 9, 10), days=10, expired="some",
+    )  # fmt: skip
+    taught = report.distillation.model_copy(update={"lineage": (ancestor,)})
+    text = words(render(report.model_copy(update={"distillation": taught})))
+    assert "1 teacher bootstrap 2026-09-01 to 2026-09-10 (10) some, behind 2026-09-09" in text
+    assert "Whose knowledge" not in words(render(report))
+
+
+def test_auc_curves_stand_beside_the_loss_curves(report):
+    curve = Curve(name="auc/click", points=tuple((100.0 * step, 0.5 + 0.01 * step) for step in range(1, 9)))
+    html = render(report.model_copy(update={"curves": (*report.curves, curve)}))
+    assert 'aria-label="AUC of click over the rows learned"' in html
+    assert "AUC along the way" in html
+    assert "AUC along the way" not in render(report)
+
+
+def test_a_decision_is_told_and_how_to_undo_it(report):
+    at = datetime(2026, 9, 25, 9, 30, tzinfo=UTC)
+    decision = Decision(actor="ann", reason=HOSTILE, replaces="3", at=at)
+    decided = render(report.model_copy(update={"decision": decision}))
+    assert "Promoted against the verdict by ann at 2026-09-25 09:30 UTC in place of version 3" in words(decided)
+    assert HOSTILE not in decided
+    assert "mmoe rollback --to 3 --expected-champion 2" in words(render(report))
+
+
+def words(html):
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.S))
