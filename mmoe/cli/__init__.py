@@ -1,7 +1,7 @@
 """One command a pipeline step: what the DAGs, dvc.yaml and a person at a shell all call.
 
 Every command prints for a person and ends with one JSON line. Exit 0: done. 1: refused or failed, the reason on stderr.
-2: usage.
+2: usage. `mmoe gate` alone also exits with 3: fail, and 4: inconclusive.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 import typer
 
 from mmoe.cli.data import data
+from mmoe.cli.gate import gate
 from mmoe.cli.governance import governance
 from mmoe.cli.monitoring import monitoring
 from mmoe.cli.release import release
@@ -17,20 +18,18 @@ from mmoe.cli.training import training
 from mmoe.errors import MmoeError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of mmoe.")
-app.registered_commands += [*data.registered_commands, *training.registered_commands]
-app.registered_commands += [*release.registered_commands, *monitoring.registered_commands]
-app.registered_groups += [*data.registered_groups, *governance.registered_groups, *training.registered_groups]
+for commands in (data, governance, training, gate, release, monitoring):
+    app.registered_commands += commands.registered_commands
+    app.registered_groups += commands.registered_groups
 
 
 def main() -> None:
     """Run a command; errors go to stderr in one line, and to the closing JSON line for whoever scripts it."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)
     except MmoeError as error:
         fail(str(error), type(error).__name__, 1)
-    except typer.Exit as request:
-        sys.exit(request.exit_code)
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

@@ -99,7 +99,7 @@ def evaluate(plan_id: PlanId, save: Save = None) -> None:
 @training.command("gate-plan")
 def gate_plan(plan_id: PlanId, save: Save = None) -> None:
     """Judge a plan's challenger. A fail is a result: the exit code is 0."""
-    from mmoe.steps.evaluation import gate_step
+    from mmoe.steps.judging import gate_step
 
     finish(gate_step(load_context(), plan_id), save)
 

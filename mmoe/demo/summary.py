@@ -74,9 +74,11 @@ def lifts(gate: dict[str, Any]) -> dict[str, Any]:
     heads = sorted({lift["head"] for lift in found if lift["head"]})
     return {
         "overall": next(cell(lift) for lift in found if not lift["head"]),
-        "heads": {lift["head"]: cell(lift) for lift in found if lift["head"] and not lift["view_type"]},
+        "heads": {lift["head"]: cell(lift) for lift in found if lift["head"] and not lift["slice"]},
         "slices": {
-            head: {lift["view_type"]: cell(lift) for lift in found if lift["head"] == head and lift["view_type"]}
+            head: {
+                lift["slice"]: cell(lift) for lift in found if lift["head"] == head and lift["slice_by"] == "view_type"
+            }
             for head in heads
         },
     }

@@ -1,32 +1,38 @@
-"""Metrics of one head on N examples. Labels are 0 or 1, scores are logits; both are (N,) arrays without NaN."""
-
-from typing import Any
+"""Metrics of one head on N examples. Labels are 0 or 1, scores are logits, weights positive; all are (N,) arrays
+without NaN. Weights that are not given are 1.
+"""
 
 import numpy as np
-import numpy.typing as npt
 
 from mmoe.errors import EvaluationError
+from mmoe.evaluate.ranking import Codes, Doubles, Floats, Ties, average_precisions, gather_ties, roc_aucs, sums_by
 from mmoe.parsing import Frozen
 
-Floats = npt.NDArray[np.floating[Any]]
-Doubles = npt.NDArray[np.float64]
+BINS = 10
 
 
 class HeadMetrics(Frozen):
     """One head on one slice; None where positives or negatives are missing."""
 
     head: str
-    view_type: str | None
-    """None: all view types."""
+    slice_by: str | None = None
+    """Slice column; None: all rows."""
+    slice: str | None = None
     rows: int
     positives: int
     auc: float | None
+    grouped_auc: float | None = None
+    """Mean AUC inside each user or request that has both classes, by its rows' weight."""
+    groups: int | None = None
+    """How many those are."""
     pr_auc: float | None
     log_loss: float | None
     normalised_entropy: float | None
     """Log loss over that of the constant observed rate (He et al. 2014); 1 is what knowing only the rate gives."""
     calibration: float | None
     """Mean predicted probability over observed rate; 1 is calibrated."""
+    calibration_error: float | None = None
+    """Expected calibration error: mean distance of predicted from observed rate over ten bins of equal weight."""
 
 
 class Bin(Frozen):
@@ -37,77 +43,93 @@ class Bin(Frozen):
     rows: int
 
 
-def midranks(scores: Floats) -> Doubles:
-    """(N,) ranks from 1 on, equal scores sharing their mean rank."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    means: Doubles = ends - (counts - 1) / 2
-    return means[inverse]
+def ties_of(labels: Floats, scores: Floats, weights: Floats | None = None) -> Ties:
+    """All rows as one segment."""
+    rows = np.arange(len(labels))
+    return gather_ties(scores, labels, weights, rows, np.zeros(len(labels), dtype=np.uint8), 1)
 
 
-def roc_auc(labels: Floats, scores: Floats) -> float:
+def roc_auc(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
     """P(score of a positive > score of a negative), ties counting half. Raises EvaluationError without both classes."""
-    positive = labels == 1
-    m, n = int(positive.sum()), int((~positive).sum())
+    m, n = int((labels == 1).sum()), int((labels != 1).sum())
     if m == 0 or n == 0:
         raise EvaluationError(f"AUC needs both classes, but there are {m} positives and {n} negatives.")
-    return float((midranks(scores)[positive].sum() - m * (m + 1) / 2) / (m * n))
+    return float(roc_aucs(ties_of(labels, scores, weights))[0])
 
 
-def pr_auc(labels: Floats, scores: Floats) -> float:
+def pr_auc(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
     """Average precision: sum over distinct thresholds of (recall gained) × precision."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(labels[order])
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    hits, seen = hits[last_of_tie], (np.flatnonzero(last_of_tie) + 1)
-    gained = np.diff(hits, prepend=0.0)
-    return float((gained * hits / seen).sum() / hits[-1])
+    return float(average_precisions(ties_of(labels, scores, weights))[0])
 
 
-def log_loss(labels: Floats, logits: Floats) -> float:
+def log_loss(labels: Floats, logits: Floats, weights: Floats | None = None) -> float:
     """Mean cross-entropy in nats, from logits, without overflow."""
+    return float(np.average(losses(labels, logits), weights=weights))
+
+
+def losses(labels: Floats, logits: Floats) -> Doubles:
+    """(N,) cross-entropy of each row."""
     x = logits.astype(np.float64)
-    return float(np.mean(np.logaddexp(0, x) - labels * x))
+    found = np.log1p(np.exp(-np.abs(x)))
+    found += np.maximum(x, 0)
+    found -= labels * x
+    return found
 
 
-def normalised_entropy(labels: Floats, logits: Floats) -> float:
-    rate = float(labels.mean())
-    return log_loss(labels, logits) / float(-(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)))
+def entropy(rate: Doubles) -> Doubles:
+    """Log loss of knowing only the rate, in nats; `rate` lies between 0 and 1."""
+    return -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
 
 
-def calibration_ratio(labels: Floats, logits: Floats) -> float:
-    return float(probabilities(logits).mean() / labels.mean())
+def normalised_entropy(labels: Floats, logits: Floats, weights: Floats | None = None) -> float:
+    rate = np.array([np.average(labels.astype(np.float64), weights=weights)])
+    return log_loss(labels, logits, weights) / float(entropy(rate)[0])
+
+
+def calibration_ratio(labels: Floats, logits: Floats, weights: Floats | None = None) -> float:
+    predicted, observed = (
+        np.average(values, weights=weights) for values in (probabilities(logits), labels.astype(np.float64))
+    )
+    return float(predicted / observed)
+
+
+def calibration_error(labels: Floats, logits: Floats, weights: Floats | None = None) -> float:
+    """Expected calibration error: mean |predicted − observed rate| over bins of about equal weight by score."""
+    promised, observed, mass, _ = bin_sums(ties_of(labels, logits, weights), probabilities(logits))
+    return float(np.abs(promised - observed).sum() / mass.sum())
 
 
 def probabilities(logits: Floats) -> Doubles:
-    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
 
 
-def calibration_curve(labels: Floats, logits: Floats, bins: int = 10) -> tuple[Bin, ...]:
-    """Bins of about equal size, by predicted probability."""
-    order = np.argsort(logits, kind="stable")
-    predicted = probabilities(logits)
-    parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
+def calibration_curve(
+    labels: Floats, logits: Floats, weights: Floats | None = None, bins: int = BINS
+) -> tuple[Bin, ...]:
+    """Bins of about equal weight, by predicted probability; equal scores share a bin."""
+    if not len(labels):
+        return ()
+    ties = ties_of(labels, logits, weights)
+    predicted, observed, mass, rows = bin_sums(ties, probabilities(logits), bins)
     return tuple(
-        Bin(predicted=float(predicted[part].mean()), observed=float(labels[part].mean()), rows=len(part))
-        for part in parts
+        Bin(predicted=float(p / m), observed=float(o / m), rows=int(n))
+        for p, o, m, n in zip(predicted, observed, mass, rows, strict=True)
+        if n
     )
 
 
-def head_metrics(head: str, view_type: str | None, labels: Floats, logits: Floats) -> HeadMetrics:
-    """All metrics of a head on a slice. Rows whose label is NaN (not final) do not count."""
-    final = ~np.isnan(labels)
-    known, scored = labels[final], logits[final]
-    rows, positives = len(known), int(known.sum())
-    usable = 0 < positives < rows
-    return HeadMetrics(
-        head=head,
-        view_type=view_type,
-        rows=rows,
-        positives=positives,
-        auc=roc_auc(known, scored) if usable else None,
-        pr_auc=pr_auc(known, scored) if usable else None,
-        log_loss=log_loss(known, scored) if usable else None,
-        normalised_entropy=normalised_entropy(known, scored) if usable else None,
-        calibration=calibration_ratio(known, scored) if usable else None,
-    )
+def bin_sums(ties: Ties, predicted: Doubles, bins: int = BINS) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """Sums of (predicted, label, weight, 1) over each segment's calibration bins, (S × bins,) each.
+
+    predicted: (N,) probabilities. A tie belongs to the bin that its lowest weight falls in.
+    """
+    mass = ties.positives + ties.negatives
+    before = ties.positives_below + ties.negatives_below - mass / 2
+    segment = np.repeat(np.arange(len(ties.hits)), np.diff(ties.bounds))
+    share = before / (ties.hits + ties.misses)[segment]
+    bin_of: Codes = segment * bins + np.minimum((share * bins + 1e-9).astype(np.int64), bins - 1)
+    size, counts = len(ties.hits) * bins, np.diff(ties.starts, append=len(ties.rows))
+    value = predicted[ties.rows[ties.starts]]
+    promised, observed = (sums_by(bin_of, part, size) for part in (value * mass, ties.positives))
+    return promised, observed, sums_by(bin_of, mass, size), sums_by(bin_of, counts, size)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from mmoe.config import MonitorConfig
-from mmoe.data.scores import ScoreSet
+from mmoe.data.score_set import ScoreSet
 from mmoe.evaluate.metrics import HeadMetrics
 from mmoe.parsing import Frozen
 
@@ -38,7 +38,7 @@ class MonitoredDay(Frozen):
         return tuple(self.histograms)
 
     def of(self, head: str, view_type: str | None = None) -> HeadMetrics | None:
-        return next((each for each in self.metrics if (each.head, each.view_type) == (head, view_type)), None)
+        return next((each for each in self.metrics if (each.head, each.slice) == (head, view_type)), None)
 
 
 class Alarm(Frozen):

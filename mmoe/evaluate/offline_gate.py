@@ -1,20 +1,29 @@
 """The release gate: challenger against champion on the same held-out rows, by rules that params.yaml declares.
 
-Overall, each primary head must reach the profile's minimum lift; on each view type it must not fall below the margin.
-Guardrail heads must only not be shown to be worse. What cannot be evaluated fails closed.
+What cannot be evaluated fails closed: a head, slice or row that one side lacks, a baseline that is no longer the
+champion's, a held-out day that a model has learned.
 """
 
-from collections.abc import Collection, Sequence
-from datetime import date
+from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
-
-from mmoe.config import GateConfig
-from mmoe.data.scores import ScoreSet
+from mmoe.config import GateConfig, ProfileConfig
+from mmoe.data.score_set import ScoreSet
 from mmoe.errors import EvaluationError
-from mmoe.evaluate.comparison import Comparison, all_lifts, refuse_other_rows
-from mmoe.evaluate.metrics import calibration_ratio
-from mmoe.evaluate.verdict import Calibration, Finding, GateResult, Lift, Word, overall
+from mmoe.evaluate.alignment import Pair, pair_scores
+from mmoe.evaluate.comparison import Comparison, HeadResult, compare_heads, primary_mean
+from mmoe.evaluate.guardrails import (
+    Facts,
+    calibrations,
+    judge_calibration,
+    judge_facts,
+    judge_floors,
+    judge_score_shift,
+    unseen_days,
+)
+from mmoe.evaluate.metrics import HeadMetrics
+from mmoe.evaluate.power import rows_planned, rows_to_settle
+from mmoe.evaluate.rules import judge_lifts
+from mmoe.evaluate.verdict import Finding, GateResult, Lift, Side, overall
 
 
 def evaluate_gate(
@@ -25,54 +34,84 @@ def evaluate_gate(
     config: GateConfig,
     heads: Sequence[str],
     primary: Sequence[str],
-    view_types: Sequence[str],
-    trained_days: Collection[date],
+    expected: Mapping[str, Collection[str]] | None = None,
+    facts: Facts | None = None,
+    with_metrics: bool = False,
 ) -> GateResult:
-    """Judge the challenger. `trained_days`: what challenger, champion and teacher have learned from.
+    """Judge the challenger on the slices of config.slices.
 
-    Raises EvaluationError when the score sets are not of the same rows, or the profile does not exist.
+    expected: slice column -> values that must occur. facts: what score sets cannot say; None judges by score sets
+    alone, and lists what could not be judged. Raises EvaluationError when the score sets share no rows or contradict
+    each other, or the profile does not exist.
     """
-    if profile_name not in config.profiles:
-        raise EvaluationError(f"profile={profile_name!r}: not in gate.profiles ({', '.join(config.profiles)}).")
-    refuse_other_rows(champion, challenger)
-    profile = config.profiles[profile_name]
+    profile = chosen_profile(config, profile_name)
+    pair = pair_scores(champion, challenger)
     comparison = Comparison(
-        champion=champion, challenger=challenger, config=config, profile=profile, primary=tuple(primary),
-        cluster=champion.group,
+        champion=pair.champion, challenger=pair.challenger, config=config, profile=profile, primary=tuple(primary),
+        slices=tuple(name for name in config.slices if name in pair.champion.slices),
     )  # fmt: skip
     usable = [head for head in heads if head in champion.heads and head in challenger.heads]
-    lifts = all_lifts(comparison, usable)
+    results = dict(zip(usable, compare_heads(comparison, usable, with_metrics=with_metrics), strict=True))
+    lifts = [primary_mean(comparison, results), *(lift for result in results.values() for lift in result.lifts)]
+    judged = judge_lifts(comparison, lifts)
     calibration = calibrations(comparison, usable)
     findings = (
-        *unseen_days(champion.days, trained_days),
+        *judge_sets(pair, facts),
+        *(() if facts is None else judge_facts(profile, pair.champion.days, facts)),
         *missing_heads(heads, usable, comparison.primary),
-        *missing_view_types(view_types, champion.view_type_names),
-        *(judge_lift(comparison, lift) for lift in lifts if is_ruled(lift)),
-        *(judge_calibration(comparison, each) for each in calibration),
+        *missing_slices(config.slices, pair, expected or {}),
+        *judged,
+        *floors(comparison, lifts),
+        *(judge_calibration(profile, each) for each in calibration),
+        *(judge_score_shift(comparison, head) for head in usable),
     )
+    verdict, planned = overall(findings), rows_planned(comparison, lifts)
+    undecided = verdict == "inconclusive"
     return GateResult(
-        verdict=overall(findings),
+        verdict=verdict,
         profile=profile_name,
         confidence=config.confidence,
         min_lift=profile.min_lift,
         slice_margin=profile.slice_margin,
-        days=champion.days,
-        rows=champion.rows,
+        days=pair.champion.days,
+        rows=pair.champion.rows,
+        rows_planned=planned,
+        rows_needed=rows_to_settle(comparison, lifts, judged, planned) if undecided else None,
         champion_digest=champion.model_digest,
         challenger_digest=challenger.model_digest,
         findings=findings,
-        lifts=lifts,
+        lifts=tuple(lifts),
         calibration=calibration,
+        metrics=metrics_of(results) if with_metrics else {},
+        unjudged=unjudged(profile, pair) if facts is None else (),
     )
 
 
-def unseen_days(days: Sequence[date], trained: Collection[date]) -> list[Finding]:
-    spoilt = sorted(set(days) & set(trained))
-    if spoilt:
-        reason = f"trained on the held-out {', '.join(map(str, spoilt))}: nothing can be concluded from those rows"
-        return [Finding(rule="held-out days unseen", verdict="fail", reason=reason)]
-    reason = f"neither model has learned the held-out rows of {', '.join(map(str, days))}"
-    return [Finding(rule="held-out days unseen", verdict="pass", reason=reason)]
+def chosen_profile(config: GateConfig, name: str) -> ProfileConfig:
+    if name not in config.profiles:
+        raise EvaluationError(f"profile={name!r}: not in gate.profiles ({', '.join(config.profiles)}).")
+    return config.profiles[name]
+
+
+def judge_sets(pair: Pair, facts: Facts | None) -> list[Finding]:
+    """What the score sets say about themselves."""
+    found = []
+    if pair.only_champion or pair.only_challenger:
+        reason = (
+            f"{pair.only_champion:,} rows of the champion's and {pair.only_challenger:,} of the challenger's score set "
+            "have no counterpart by example_id; score both models on the same rows"
+        )
+        found.append(Finding(rule="rows paired", verdict="fail", reason=reason))
+    learned = {day for side in (pair.champion, pair.challenger) for day in side.learned_days or ()}
+    if facts is None and says_learned(pair):
+        found.append(unseen_days(pair.champion.days, learned))
+    return found
+
+
+def says_learned(pair: Pair) -> bool:
+    """Whether the score sets tell which days were learned and which are held out."""
+    sides = (pair.champion, pair.challenger)
+    return all(side.days for side in sides) and any(side.learned_days is not None for side in sides)
 
 
 def missing_heads(heads: Sequence[str], usable: Sequence[str], primary: Sequence[str]) -> list[Finding]:
@@ -87,105 +126,49 @@ def missing_heads(heads: Sequence[str], usable: Sequence[str], primary: Sequence
     ]
 
 
-def missing_view_types(expected: Sequence[str], present: Sequence[str]) -> list[Finding]:
-    reason = "no held-out row is of this view type, so nothing is known about it"
+def missing_slices(judged: Sequence[str], pair: Pair, expected: Mapping[str, Collection[str]]) -> list[Finding]:
+    """A slice that nothing is known about is not a pass, nor a question of more rows: it fails."""
+    found = [
+        Finding(rule="slice present", slice_by=name, slice="any", verdict="fail",
+                reason="a score set has no such column; score both models again")
+        for name in judged
+        if name not in pair.champion.slices
+    ]  # fmt: skip
+    for name in (name for name in judged if name in pair.champion.slices):
+        held = set(pair.champion.slices[name].names)
+        gone = {value for column, value in pair.lost if column == name} | (set(expected.get(name, ())) - held)
+        reason = "no held-out row that both models scored is of this slice, so nothing is known about it"
+        found += [
+            Finding(rule="slice present", slice_by=name, slice=value, verdict="fail", reason=reason)
+            for value in sorted(gone)
+        ]
+    return found
+
+
+def floors(comparison: Comparison, lifts: Sequence[Lift]) -> list[Finding]:
     return [
-        Finding(rule="view type present", view_type=name, verdict="inconclusive", reason=reason)
-        for name in expected
-        if name not in present
+        finding
+        for lift in lifts
+        if lift.head in comparison.primary and lift.slice is None and lift.challenger_auc is not None
+        for finding in judge_floors(comparison, lift.head, lift.challenger_auc)
     ]
 
 
-def is_ruled(lift: Lift) -> bool:
-    """The overall mean is the headline, not a rule of its own: each primary head must stand by itself."""
-    return lift.head is not None
+def metrics_of(results: Mapping[str, HeadResult]) -> dict[Side, tuple[HeadMetrics, ...]]:
+    return {
+        "champion": tuple(metric for result in results.values() for metric in result.champion),
+        "challenger": tuple(metric for result in results.values() for metric in result.challenger),
+    }
 
 
-def judge_lift(comparison: Comparison, lift: Lift) -> Finding:
-    if lift.head not in comparison.primary:
-        return judge_guardrail(comparison, lift)
-    if lift.view_type is None:
-        return judge_headline(comparison, lift)
-    return judge_slice(comparison, lift)
-
-
-def judge_headline(comparison: Comparison, lift: Lift) -> Finding:
-    """pass: the lift reaches the threshold and its interval excludes no lift. fail: it lies below the threshold."""
-    least = comparison.profile.min_lift
-    if lift.lift is None or lift.low is None or lift.high is None:
-        return found("lift", lift, "fail", f"too few labels to evaluate ({lift.positives} positives of {lift.rows})")
-    shown = in_words(lift)
-    if least > 0 and lift.lift >= least and lift.low > 0:
-        return found("lift", lift, "pass", f"{shown} reaches {least:+.2%} and is significantly above zero")
-    if least <= 0 and (lift.low > least or (not comparison.profile.prove_slices and lift.high >= least)):
-        return found("lift", lift, "pass", f"{shown} is not worse than {least:+.2%}")
-    if lift.high < least:
-        return found("lift", lift, "fail", f"{shown} lies below {least:+.2%}")
-    needed = f"about {lift.rows_needed:,} rows would tell" if lift.rows_needed else "no number of rows may tell"
-    return found("lift", lift, "inconclusive", f"{shown} does not settle {least:+.2%}; {needed}")
-
-
-def judge_slice(comparison: Comparison, lift: Lift) -> Finding:
-    """pass: above the margin (proved, or not shown to be below, as the profile says). fail: shown to be below it."""
-    margin = comparison.profile.slice_margin
-    if lift.lift is None or lift.low is None or lift.high is None:
-        return too_small(comparison, lift)
-    shown = in_words(lift)
-    if lift.high < margin:
-        return found("slice", lift, "fail", f"{shown} is worse than {margin:+.2%}")
-    if lift.low > margin or not comparison.profile.prove_slices:
-        return found("slice", lift, "pass", f"{shown} is not worse than {margin:+.2%}")
-    needed = f"about {lift.rows_needed:,} rows would tell" if lift.rows_needed else "no number of rows may tell"
-    return found("slice", lift, "inconclusive", f"{shown} could be worse than {margin:+.2%}; {needed}")
-
-
-def too_small(comparison: Comparison, lift: Lift) -> Finding:
-    """Hardly any labels: proves nothing, which is not enough where the profile asks for proof."""
-    least = comparison.config.min_positives
-    reason = f"{lift.positives} positives of {lift.rows} rows: fewer than {least} of a class prove nothing"
-    word: Word = "inconclusive" if comparison.profile.prove_slices else "pass"
-    return found("slice too small", lift, word, reason)
-
-
-def judge_guardrail(comparison: Comparison, lift: Lift) -> Finding:
-    margin = comparison.profile.slice_margin
-    if lift.lift is None or lift.high is None:
-        reason = f"{lift.positives} positives of {lift.rows} rows: reported, not judged"
-        return found("guardrail", lift, "pass", reason)
-    word: Word = "fail" if lift.high < margin else "pass"
-    return found("guardrail", lift, word, f"{in_words(lift)} is {'' if word == 'fail' else 'not shown to be '}"
-                 f"worse than {margin:+.2%}")  # fmt: skip
-
-
-def calibrations(comparison: Comparison, heads: Sequence[str]) -> tuple[Calibration, ...]:
-    ratios = []
-    for head in heads:
-        labels = comparison.champion.labels[head]
-        final = ~np.isnan(labels)
-        if (labels[final] == 1).sum() >= comparison.config.min_positives:
-            before, after = (
-                calibration_ratio(labels[final], scores.logits[head][final])
-                for scores in (comparison.champion, comparison.challenger)
-            )
-            ratios.append(Calibration(head=head, champion=before, challenger=after))
-    return tuple(ratios)
-
-
-def judge_calibration(comparison: Comparison, calibration: Calibration) -> Finding:
-    """How much further than the champion's the challenger's calibration ratio is from 1, in logarithms."""
-    most = comparison.profile.max_calibration_shift
-    growth = abs(np.log(calibration.challenger)) - abs(np.log(calibration.champion))
-    word: Word = "fail" if growth > most else "pass"
-    reason = (
-        f"predicted over observed rate {calibration.challenger:.3f} (champion {calibration.champion:.3f}); "
-        f"{'more' if word == 'fail' else 'not more'} than {most:.0%} further from 1"
-    )
-    return Finding(rule="calibration", head=calibration.head, verdict=word, reason=reason)
-
-
-def in_words(lift: Lift) -> str:
-    return f"{lift.lift:+.2%} [{lift.low:+.2%}, {lift.high:+.2%}]"
-
-
-def found(rule: str, lift: Lift, verdict: Word, reason: str) -> Finding:
-    return Finding(rule=rule, head=lift.head, view_type=lift.view_type, verdict=verdict, reason=reason)
+def unjudged(profile: ProfileConfig, pair: Pair) -> tuple[str, ...]:
+    """Rules that need more than score sets."""
+    asked = {
+        "held-out days unseen": not says_learned(pair),
+        "baseline current": True,
+        "latency budget": profile.max_latency_ratio is not None or profile.max_latency_ms is not None,
+        "size budget": profile.max_size_ratio is not None or profile.max_size_mb is not None,
+        "data warnings": profile.max_warned_share is not None,
+        "model age": profile.max_model_age_days is not None,
+    }
+    return tuple(rule for rule, is_open in asked.items() if is_open)

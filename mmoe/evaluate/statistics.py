@@ -4,20 +4,21 @@ The AUC of a model moves by about (V₁₀(i) − AUC)/m when positive i is left
 where V₁₀(i) is the share of negatives that i outranks and V₀₁(j) the share of positives that outrank j (DeLong et al.
 1988, eq. 5). Sums of squares of these influences give DeLong's variance; sums over a user's rows before squaring give
 one that stays right when a user's rows depend on each other (Obuchowski 1997). Influences of two models and of several
-heads add up row by row, so that every combination has its interval without a bootstrap.
+heads add up row by row, so that every combination has its interval without resampling.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mmoe.evaluate.metrics import Doubles, Floats, midranks
+from mmoe.evaluate.metrics import ties_of
+from mmoe.evaluate.ranking import Codes, Doubles, Floats, influences, roc_aucs, sums_by
 
 POWER = 0.8
-Codes = npt.NDArray[np.integer[Any]]
+BLOCKS, DRAWS = 2048, 1000
+"""Most blocks of clusters that a bootstrap draws from, and how often it draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,25 +31,43 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How a statistic of rows in clusters varies."""
+
+    independent: float
+    """Standard error were all rows independent."""
+    clustered: float
+    """Standard error when only clusters are."""
+    freedom: float
+    """Degrees of freedom of the larger one: (Σ s²)² / Σ s⁴ over what it sums (Satterthwaite 1946)."""
+    clusters: int
+    """Clusters with an influence."""
+    blocks: Doubles
+    """(B,) influence of blocks of whole clusters, for the bootstrap."""
+
+    @property
+    def error(self) -> float:
+        """Never below the independent one: the deviations of few clusters nearly cancel, and pass for certainty."""
+        return max(self.independent, self.clustered)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Interval:
     value: float
     low: float
     high: float
     standard_error: float
+    freedom: float = float("inf")
 
 
-def auc_estimate(labels: Floats, scores: Floats) -> Estimate:
+def auc_estimate(labels: Floats, scores: Floats, weights: Floats | None = None) -> Estimate:
     """AUC and influences on (N,) rows; NaN labels do not count. Both classes must be present."""
+    rows = np.flatnonzero(~np.isnan(labels))
+    mass = None if weights is None else weights[rows]
+    ties = ties_of(labels[rows], scores[rows], mass)
     influence = np.zeros(len(labels))
-    positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    m, n = len(positive), len(negative)
-    ranks = midranks(np.concatenate([scores[positive], scores[negative]]))
-    above = (ranks[:m] - midranks(scores[positive])) / n
-    below = 1 - (ranks[m:] - midranks(scores[negative])) / m
-    auc = float(above.mean())
-    influence[positive] = (above - auc) / np.sqrt(m * max(1, m - 1))
-    influence[negative] = (below - auc) / np.sqrt(n * max(1, n - 1))
-    return Estimate(value=auc, influence=influence)
+    influence[rows] = influences(ties, mass, len(rows))
+    return Estimate(value=float(roc_aucs(ties)[0]), influence=influence)
 
 
 def relative_lift(baseline: Estimate, challenger: Estimate) -> Estimate:
@@ -65,22 +84,94 @@ def mean_of(estimates: list[Estimate]) -> Estimate:
     )
 
 
+def spread_of(influence: Doubles, cluster: Codes | None = None) -> Spread:
+    """The spread of a statistic from its rows' influences. `cluster` (N,) holds codes from 0 on; None: rows alone."""
+    squares = np.square(influence)
+    independent = float(squares.sum())
+    sums = influence if cluster is None else sums_by(cluster, influence, 0)
+    clustered = np.square(sums)
+    larger = clustered if clustered.sum() >= independent else squares
+    return Spread(
+        independent=float(np.sqrt(independent)),
+        clustered=float(np.sqrt(clustered.sum())),
+        freedom=degrees_of_freedom(float(larger.sum()), float(np.square(larger).sum())),
+        clusters=int(np.count_nonzero(sums)),
+        blocks=in_blocks(sums),
+    )
+
+
+def degrees_of_freedom(variance: float, squared: float) -> float:
+    return max(1.0, variance**2 / squared) if squared > 0 else float("inf")
+
+
+def in_blocks(sums: Doubles) -> Doubles:
+    """(C,) influences of clusters -> (B,) of blocks of whole clusters, dealt out in turn."""
+    if len(sums) <= BLOCKS:
+        return sums
+    whole = np.zeros(-(-len(sums) // BLOCKS) * BLOCKS)
+    whole[: len(sums)] = sums
+    return np.asarray(whole.reshape(-1, BLOCKS).sum(axis=0))
+
+
 def interval(estimate: Estimate, confidence: float, cluster: Codes | None = None) -> Interval:
-    """Two-sided normal interval. `cluster` (N,) holds codes from 0 on; rows with -1 stand alone; None: all rows do.
+    """Two-sided interval by Student's t; rows of a cluster may depend on each other."""
+    return bounds_of(estimate.value, spread_of(estimate.influence, cluster), confidence)
 
-    Never narrower than DeLong's: the deviations of a handful of clusters nearly cancel, and would pass for certainty.
+
+def bounds_of(value: float, spread: Spread, confidence: float) -> Interval:
+    reach = student(confidence, spread.freedom) * spread.error
+    return Interval(
+        value=value, low=value - reach, high=value + reach, standard_error=spread.error, freedom=spread.freedom
+    )
+
+
+def bootstrap(value: float, spread: Spread, confidence: float) -> tuple[float, float]:
+    """Percentile interval of a bootstrap over clusters: each draw counts every block of clusters anew.
+
+    Drawing from influences, not rows, makes it first-order: no model is ranked again.
     """
-    error = max(standard_error(estimate.influence), standard_error(estimate.influence, cluster))
-    reach = quantile(confidence) * error
-    return Interval(value=estimate.value, low=estimate.value - reach, high=estimate.value + reach, standard_error=error)
+    drawn = draws(len(spread.blocks)) @ spread.blocks
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return value + float(low), value + float(high)
 
 
-def standard_error(influence: Doubles, cluster: Codes | None = None) -> float:
-    if cluster is None:
-        return float(np.sqrt(np.square(influence).sum()))
-    grouped = cluster >= 0
-    sums = np.bincount(cluster[grouped], weights=influence[grouped])
-    return float(np.sqrt(np.square(sums).sum() + np.square(influence[~grouped]).sum()))
+@lru_cache(maxsize=4)
+def draws(blocks: int) -> Doubles:
+    """(DRAWS, blocks) how much more or less often than once each draw counts a block; the same in every process."""
+    rng = np.random.default_rng(20261125)
+    counts = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=DRAWS) if blocks else np.zeros((DRAWS, 0))
+    return counts.astype(np.float64) - 1
+
+
+def student(confidence: float, freedom: float) -> float:
+    """Half-width of a two-sided interval, in standard errors."""
+    from scipy.special import stdtrit
+
+    return quantile(confidence) if np.isinf(freedom) else float(stdtrit(freedom, 0.5 + confidence / 2))
+
+
+def worse_than(value: float, bound: float, error: float, freedom: float) -> float:
+    """One-sided p-value of the claim that the true value is at least `bound`."""
+    from scipy.special import ndtr, stdtr
+
+    if error == 0:
+        return float(value >= bound)
+    away = (value - bound) / error
+    return float(ndtr(away) if np.isinf(freedom) else stdtr(freedom, away))
+
+
+def holm(p_values: list[float], level: float) -> list[bool]:
+    """Which claims are rejected when all of them together may be rejected wrongly at most `level` of the time.
+
+    Holm 1979: the smallest p-value against level/K, the next against level/(K − 1), until one holds. Valid whatever
+    the dependence between heads and slices.
+    """
+    rejected = [False] * len(p_values)
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[index] > level / (len(p_values) - place):
+            break
+        rejected[index] = True
+    return rejected
 
 
 def quantile(confidence: float) -> float:
@@ -90,21 +181,3 @@ def quantile(confidence: float) -> float:
 def minimum_detectable_effect(standard_error: float, confidence: float) -> float:
     """The true lift that comes out significant with 80% probability."""
     return (quantile(confidence) + NormalDist().inv_cdf(POWER)) * standard_error
-
-
-def rows_needed(rows: int, standard_error: float, effect: float, confidence: float) -> int:
-    """Rows at which `effect` would be detectable, the standard error falling with the root of the rows."""
-    return int(np.ceil(rows * (minimum_detectable_effect(standard_error, confidence) / abs(effect)) ** 2))
-
-
-def rows_to_settle(rows: int, found: Interval, bound: float, effect: float, confidence: float) -> int | None:
-    """Rows at which an interval that straddles `bound` would probably not; None if that takes ever more.
-
-    Asked by the distance seen, but by no less than `effect`: a lift that happens to lie close to the bound does not
-    ask for millions. Where as many rows are at hand already, by the distance alone.
-    """
-    distance = abs(found.value - bound)
-    needed = rows_needed(rows, found.standard_error, max(distance, effect), confidence)
-    if needed > rows:
-        return needed
-    return rows_needed(rows, found.standard_error, distance, confidence) if distance else None

@@ -8,7 +8,8 @@ from markupsafe import Markup
 from mmoe.evaluate.verdict import Finding, GateResult, Lift
 from mmoe.report.svg import Axis, element, line, strip, text
 
-LIFT_RULES = {"lift", "slice", "slice too small", "guardrail"}
+Place = tuple[str | None, str | None, str | None]
+LIFT_RULES = {"lift", "head", "slice", "slice too small", "guardrail"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class ForestRow:
 def forest(gate: GateResult, band: float) -> list[ForestRow]:
     """A row a lift, in the gate's order."""
     axis = lift_axis(gate.lifts, band)
-    verdicts = {(found.head, found.view_type): found for found in gate.findings if found.rule in LIFT_RULES}
+    verdicts = {(found.head, found.slice_by, found.slice): found for found in gate.findings if found.rule in LIFT_RULES}
     return [
         ForestRow(lift=lift, tone=(tone := tone_of(lift, verdicts)), strip=lift_strip(lift, axis, band, tone))
         for lift in gate.lifts
@@ -34,7 +35,7 @@ def lift_axis(lifts: Sequence[Lift], band: float) -> Axis:
     edges = [0.0, -2 * band, 2 * band]
     for lift in lifts:
         edges += [value for value in (lift.lift,) if value is not None]
-        edges += [value for value in (lift.low, lift.high) if value is not None and lift.view_type is None]
+        edges += [value for value in (lift.low, lift.high) if value is not None and lift.slice is None]
     room = 0.12 * (max(edges) - min(edges))
     return Axis(low=min(edges) - room, high=max(edges) + room, start=0, end=100)
 
@@ -48,7 +49,7 @@ def forest_scale(gate: GateResult, band: float) -> Markup:
 
 def lift_strip(lift: Lift, axis: Axis, band: float, tone: str) -> Markup:
     """Band, zero line, interval with an arrow where it leaves the axis, and estimate."""
-    height, middle = (30, 15) if lift.view_type is None else (24, 12)
+    height, middle = (30, 15) if lift.slice is None else (24, 12)
     drawn = [
         element(
             "rect", x=f"{axis.at(-band)}%", y=0, width=f"{axis.at(band) - axis.at(-band):.2f}%", height=height,
@@ -64,13 +65,13 @@ def lift_strip(lift: Lift, axis: Axis, band: float, tone: str) -> Markup:
             for x, edge in ((low, lift.low), (high, lift.high))
             if axis.holds(edge)
         ]
-        radius = 5.5 if lift.view_type is None else 4
+        radius = 5.5 if lift.slice is None else 4
         drawn.append(element("circle", cx=f"{axis.at(lift.lift)}%", cy=middle, r=radius, class_=f"dot {tone}"))
     return strip(height, *drawn)
 
 
-def tone_of(lift: Lift, verdicts: dict[tuple[str | None, str | None], Finding]) -> str:
-    found = verdicts.get((lift.head, lift.view_type))
+def tone_of(lift: Lift, verdicts: dict[Place, Finding]) -> str:
+    found = verdicts.get((lift.head, lift.slice_by, lift.slice))
     return "plain" if found is None or lift.lift is None else found.verdict
 
 

@@ -44,8 +44,8 @@ def render(report: Report) -> str:
 
 def paired_metrics(report: Report) -> list[tuple[HeadMetrics | None, HeadMetrics]]:
     """The baseline's metrics, where it has them, beside the challenger's, by head and view type."""
-    before = {(metric.head, metric.view_type): metric for metric in report.champion.metrics}
-    return [(before.get((metric.head, metric.view_type)), metric) for metric in report.challenger.metrics]
+    before = {(metric.head, metric.slice_by, metric.slice): metric for metric in report.champion.metrics}
+    return [(before.get((metric.head, metric.slice_by, metric.slice)), metric) for metric in report.challenger.metrics]
 
 
 def calibrations(report: Report) -> list[tuple[str, Markup]]:

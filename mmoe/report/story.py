@@ -4,19 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from mmoe.evaluate.metrics import HeadMetrics
 from mmoe.evaluate.verdict import Finding, GateResult, Lift, Word, overall
+from mmoe.evaluate.verdict import slice_name as named
 from mmoe.report.data import Model, Report, UsedDay
 from mmoe.report.forest import LIFT_RULES
 
 KINDS = {
     "held-out days unseen": "Held-out days",
+    "baseline current": "Baseline",
+    "rows paired": "Rows",
     "head present": "Heads",
-    "view type present": "View types",
-    "lift": "Primary heads",
-    "slice": "Primary, by view type",
-    "slice too small": "Primary, by view type",
+    "slice present": "Slices",
+    "lift": "Mean of primary heads",
+    "head": "Primary heads",
+    "slice": "Primary, by slice",
+    "slice too small": "Primary, by slice",
     "guardrail": "Guardrail heads",
+    "floor": "Floors",
     "calibration": "Calibration",
+    "score shift": "Shift of scores",
+    "latency budget": "Serving budgets",
+    "size budget": "Serving budgets",
+    "data warnings": "Data warnings",
+    "model age": "Age of the model",
 }
 FEW = 3
 SHORT_CALENDAR = 31
@@ -62,18 +73,12 @@ def conclusion(report: Report) -> str:
 
 
 def remedy(gate: GateResult) -> str:
-    """How much more would have to be held out, by the rule that asks for most."""
-    undecided = {(found.head, found.view_type) for found in gate.findings if found.verdict == "inconclusive"}
-    factors = [
-        lift.rows_needed / lift.rows
-        for lift in gate.lifts
-        if (lift.head, lift.view_type) in undecided and lift.rows_needed and lift.rows
-    ]
-    if not factors:
+    """How much more would have to be held out."""
+    if gate.rows_needed is None or not gate.rows:
         return "See the open rules for what is missing."
-    factor = max(factors)
+    factor = gate.rows_needed / gate.rows
     times = f"{factor:.0f}" if factor >= 10 else f"{factor:.1f}"
-    return f"About {two_digits(factor * gate.rows):,} held-out rows, {times} times as many, probably would."
+    return f"About {two_digits(gate.rows_needed):,} held-out rows, {times} times as many, probably would."
 
 
 def two_digits(rows: float) -> int:
@@ -95,7 +100,7 @@ def consequence(report: Report) -> str:
 
 def rule_groups(gate: GateResult) -> list[RuleGroup]:
     """By kind, those with objections first; objections are shown, and rules that hold where they are few."""
-    unmeasured = {(lift.head, lift.view_type) for lift in gate.lifts if lift.lift is None}
+    unmeasured = {(lift.head, lift.slice_by, lift.slice) for lift in gate.lifts if lift.lift is None}
     groups: dict[str, list[Finding]] = {}
     for finding in gate.findings:
         groups.setdefault(KINDS.get(finding.rule, finding.rule), []).append(finding)
@@ -107,7 +112,9 @@ def rule_groups(gate: GateResult) -> list[RuleGroup]:
             total=len(rules),
             shown=worth_showing(rules),
             unjudged=sum(
-                rule.verdict == "pass" and rule.rule in LIFT_RULES and (rule.head, rule.view_type) in unmeasured
+                rule.verdict == "pass"
+                and rule.rule in LIFT_RULES
+                and (rule.head, rule.slice_by, rule.slice) in unmeasured
                 for rule in rules
             ),
         )
@@ -162,7 +169,5 @@ def days_in_words(model: Model) -> str:
     return " · ".join(parts)
 
 
-def slice_name(lift: Lift) -> str:
-    if lift.head is None:
-        return "Primary, mean"
-    return lift.view_type or lift.head
+def slice_name(of: Lift | Finding | HeadMetrics) -> str:
+    return named(of.slice_by, of.slice) or of.head or "Primary, mean"

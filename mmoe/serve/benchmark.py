@@ -19,6 +19,7 @@ from mmoe.train.loop import cpu_threads, usable_precision
 
 WARMUP_ROUNDS = 5
 MOST_REQUESTS = 16
+Timed = tuple[Scorer, list[Inputs]]
 
 
 class PrecisionComparison(Frozen):
@@ -53,7 +54,7 @@ def compare_precisions(
     """
     plain, mixed = (Scorer.load(bundle, precision, threads) for precision in ("float32", "bfloat16"))
     requests = _requests(plain, partition, config.batch_size)
-    times = _paired_times(plain, mixed, requests, config.rounds, threads)
+    times = _paired_times((plain, requests), (mixed, requests), config.rounds, threads)
     accuracy = {name: _auc(scorer, partition) for name, scorer in (("float32", plain), ("bfloat16", mixed))}
     float32, bfloat16 = accuracy["float32"], accuracy["bfloat16"]
     return PrecisionComparison(
@@ -71,6 +72,38 @@ def compare_precisions(
     )
 
 
+class CostComparison(Frozen):
+    """What serving the challenger takes beside the champion."""
+
+    champion_ms: float
+    """Median latency of a request in float32."""
+    challenger_ms: float
+    """The champion's, times the median ratio over rounds in which both scored the same rows one after the other."""
+    champion_bytes: int
+    """Of the bundle's files."""
+    challenger_bytes: int
+
+
+def compare_costs(
+    champion: Path, challenger: Path, partition: Partition, config: ServeConfig, *, threads: int = 1
+) -> CostComparison:
+    """Time requests of the same rows on two bundles. Raises TrainingError when the partition has no rows."""
+    scorers = [Scorer.load(bundle, "float32", threads) for bundle in (champion, challenger)]
+    before, after = ((scorer, _requests(scorer, partition, config.batch_size)) for scorer in scorers)
+    times = _paired_times(before, after, config.rounds, threads)
+    latency = 1e3 * median(first for first, _ in times)
+    return CostComparison(
+        champion_ms=latency,
+        challenger_ms=latency * median(second / first for first, second in times),
+        champion_bytes=_size(champion),
+        challenger_bytes=_size(challenger),
+    )
+
+
+def _size(bundle: Path) -> int:
+    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+
+
 def _requests(scorer: Scorer, partition: Partition, batch_size: int) -> list[Inputs]:
     """Batches of equal size; when the partition is smaller than one, all its rows."""
     found: list[Inputs] = []
@@ -83,18 +116,15 @@ def _requests(scorer: Scorer, partition: Partition, batch_size: int) -> list[Inp
     return found
 
 
-def _paired_times(
-    plain: Scorer, mixed: Scorer, requests: list[Inputs], rounds: int, threads: int
-) -> list[tuple[float, float]]:
-    """(float32, bfloat16) seconds a round. Which goes first alternates, so that neither always finds a warm cache."""
+def _paired_times(first: Timed, second: Timed, rounds: int, threads: int) -> list[tuple[float, float]]:
+    """Seconds of both a round. Which goes first alternates, so that neither always finds a warm cache."""
     times = []
     with torch.inference_mode(), cpu_threads(threads):
         for number in range(-WARMUP_ROUNDS, rounds):
-            request = requests[number % len(requests)]
-            order = (plain, mixed) if number % 2 else (mixed, plain)
-            seconds = {scorer.digest: _seconds(scorer, request) for scorer in order}
+            sides = (first, second) if number % 2 else (second, first)
+            seconds = [_seconds(scorer, requests[number % len(requests)]) for scorer, requests in sides]
             if number >= 0:
-                times.append((seconds[plain.digest], seconds[mixed.digest]))
+                times.append((seconds[0], seconds[1]) if number % 2 else (seconds[1], seconds[0]))
     return times
 
 

@@ -80,6 +80,8 @@ class Scorer:
             view_type=names.take(pa.array(np.concatenate([np.empty(0, dtype=np.int64), *view_types]))),
             logits={head: logit[:, index] for index, head in enumerate(heads)},
             labels={head: label[:, index] for index, head in enumerate(heads)},
+            # Rows of left out groups are judged on a day of which the other groups were learned.
+            learned_days={seen.day for seen in self.state.days if groups is None or seen.day != partition.day},
         )
 
     def gate_use(self, partition: Partition) -> dict[str, dict[str, list[float]]]:

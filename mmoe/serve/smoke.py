@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmoe.data.scores import ScoreSet, read_scores
+from mmoe.data.score_set import ScoreSet
+from mmoe.data.scores import read_scores
 from mmoe.errors import EvaluationError
 from mmoe.lake.manifest import file_digest
 from mmoe.lake.partitions import canonical_schema

@@ -14,7 +14,7 @@ from mmoe.train.state import read_state
 
 
 def plots_step(context: Context, plan_id: str, folder: Path) -> dict[str, Any]:
-    """Write losses.csv (loss, rows, value) and lifts.csv (head, view_type, lift, low, high, rows) into `folder`."""
+    """Write losses.csv (loss, rows, value) and lifts.csv (a lift a row, with its interval) into `folder`."""
     plan = load_plan(context.settings, plan_id)
     folder.mkdir(parents=True, exist_ok=True)
     losses = curves(read_state(model_folder(context, plan) / TRAINABLE))
@@ -23,10 +23,18 @@ def plots_step(context: Context, plan_id: str, folder: Path) -> dict[str, Any]:
     ]
     write_csv(folder / "losses.csv", ("loss", "rows", "value"), points)
     lifts = [
-        (lift.head or "primary heads", lift.view_type or "all", lift.lift, lift.low, lift.high, lift.rows)
+        (
+            lift.head or "primary heads",
+            lift.slice_by or "",
+            lift.slice or "all",
+            lift.lift,
+            lift.low,
+            lift.high,
+            lift.rows,
+        )
         for lift in saved_verdict(context, plan).lifts
     ]
-    write_csv(folder / "lifts.csv", ("head", "view_type", "lift", "low", "high", "rows"), lifts)
+    write_csv(folder / "lifts.csv", ("head", "slice_by", "slice", "lift", "low", "high", "rows"), lifts)
     return {"plan": plan_id, "points": len(points), "lifts": len(lifts)}
 
 

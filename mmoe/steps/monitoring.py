@@ -5,13 +5,13 @@ from typing import Any
 
 from mmoe.data.scores import read_scores
 from mmoe.errors import MonitoringError, TrainingError
+from mmoe.evaluate.measure import all_metrics
 from mmoe.evaluate.monitor import MonitoredDay, histograms, watch
 from mmoe.lake.reader import published_days
 from mmoe.registry import Registry
 from mmoe.registry.monitored import Monitored
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
-from mmoe.steps.evaluation import all_metrics
 from mmoe.steps.models import BUNDLE, version_folder
 from mmoe.steps.plan import DayRef, ModelRef, load_plan
 from mmoe.steps.training import score_day
@@ -29,7 +29,7 @@ def monitor_step(context: Context, plan_id: str) -> dict[str, Any]:
         if known is None or (known.digest, known.partition) != (plan.champion.digest, ref.digest):
             monitored.write(monitored_day(context, scorer, plan.champion, ref))
     newest = monitored.read_day(plan.catch_up_days[-1].day)
-    overall = [] if newest is None else [each for each in newest.metrics if each.view_type is None]
+    overall = [] if newest is None else [each for each in newest.metrics if each.slice is None]
     return {
         "plan": plan_id,
         "version": plan.champion.version,

@@ -11,7 +11,8 @@ from mmoe.report.data import Report
 from mmoe.report.render import render
 from mmoe.serve.smoke import SmokeTest, smoke_test
 from mmoe.steps.context import Context
-from mmoe.steps.evaluation import finding_text, registered, write_aside
+from mmoe.steps.evaluation import registered, write_aside
+from mmoe.steps.judging import finding_text
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder
 from mmoe.steps.plan import Plan, load_plan
 from mmoe.steps.reporting import decision, gather

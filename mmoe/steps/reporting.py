@@ -5,7 +5,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
-from mmoe.data.scores import ScoreSet
+from mmoe.data.score_set import ScoreSet
+from mmoe.evaluate.measure import all_metrics
 from mmoe.evaluate.metrics import calibration_curve
 from mmoe.evaluate.verdict import GateResult
 from mmoe.lake import ledger
@@ -18,7 +19,7 @@ from mmoe.report.data import Ancestor, Curve, Decision, Distillation, MixedPreci
 from mmoe.serve.benchmark import PrecisionComparison
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
-from mmoe.steps.evaluation import all_metrics, challenger_scores, measured_precisions, required_baseline, score
+from mmoe.steps.evaluation import challenger_scores, measured_precisions, required_baseline, score
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder, open_day, version_folder
 from mmoe.steps.plan import Plan
 from mmoe.steps.training import curves

@@ -1,12 +1,13 @@
 """Any two versions side by side: where they come from, how they were configured, and what was measured of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from mmoe.evaluate.metrics import HeadMetrics
 from mmoe.evaluate.monitor import MonitoredDay
+from mmoe.evaluate.verdict import slice_name
 from mmoe.registry.monitored import Monitored
 from mmoe.registry.records import PromotionRecord, Records, VersionRecord, VersionRecords
 from mmoe.report.data import Model, ReportSummary
@@ -103,8 +104,9 @@ def flat(content: Any, prefix: str = "") -> dict[str, str]:
 
 
 def paired(a: Side, b: Side) -> list[tuple[str, str | None, HeadMetrics | None, HeadMetrics | None]]:
-    left, right = (
-        {(metric.head, metric.view_type): metric for metric in (side.model.metrics if side.model else ())}
-        for side in (a, b)
-    )
+    left, right = (by_place(side.model.metrics if side.model else ()) for side in (a, b))
     return [(head, place, left.get((head, place)), right.get((head, place))) for head, place in {**left, **right}]
+
+
+def by_place(metrics: Sequence[HeadMetrics]) -> dict[tuple[str, str | None], HeadMetrics]:
+    return {(metric.head, slice_name(metric.slice_by, metric.slice)): metric for metric in metrics}

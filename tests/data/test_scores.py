@@ -31,9 +31,10 @@ def write(path: Path, *, day: date = DAY, digest: str = "m1", ids: tuple[str, ..
 def test_a_score_set_reads_back_as_written_in_the_rows_own_order(tmp_path: Path) -> None:
     scores = read_scores([write(tmp_path / "s.parquet")])
     assert scores.days == (DAY,) and scores.model_digest == "m1" and scores.heads == ("save", "click")
-    assert scores.example_id.tolist() == ["b", "a", "c"]
+    assert scores.example_id.to_pylist() == ["b", "a", "c"]
     assert scores.group.tolist() == [0, 1, 0]
-    assert [scores.view_type_names[code] for code in scores.view_type] == ["search", "home_feed", "search"]
+    view_types = scores.slices["view_type"]
+    assert [view_types.names[code] for code in view_types.codes] == ["search", "home_feed", "search"]
     assert scores.logits["click"].tolist() == [2.0, 2.5, 3.0] and scores.logits["click"].dtype == np.float32
     assert np.isnan(scores.labels["save"]).all() and scores.labels["click"].tolist() == [0, 1, 0]
 
@@ -46,13 +47,25 @@ def test_days_of_one_model_join_in_the_order_given(tmp_path: Path) -> None:
     assert scores.days == (DAY, date(2026, 3, 2))
 
 
-def test_text_groups_and_null_groups_are_kept(tmp_path: Path) -> None:
+def test_text_groups_are_kept_and_a_null_group_is_one_of_its_own(tmp_path: Path) -> None:
     scores = read_scores([write(tmp_path / "s.parquet", group_id=["u", None, "u"])])
-    assert scores.group.tolist() == [0, -1, 0]
+    assert scores.group.tolist() == [0, 1, 0]
 
 
 def test_an_empty_day_is_a_score_set_of_no_rows(tmp_path: Path) -> None:
     assert read_scores([write(tmp_path / "s.parquet", ids=())]).rows == 0
+
+
+def test_slice_columns_and_learned_days_travel_with_the_scores(tmp_path: Path) -> None:
+    slices = {"hour": [3, 11, None], "new_user": ["yes", "no", "yes"]}
+    paths = [write(tmp_path / name, slices=slices, learned_days=[DAY]) for name in "12"]
+    scores = read_scores(paths)
+    assert scores.learned_days == (DAY,)
+    assert scores.slices["hour"].names == ("3", "11", "missing")
+    assert scores.slices["hour"].codes.tolist() == [0, 1, 2] * 2
+    assert [rows.tolist() for rows in scores.slices["new_user"].positions] == [[1, 4], [0, 2, 3, 5]]
+    with pytest.raises(EvaluationError, match="other slice columns"):
+        read_scores([paths[0], write(tmp_path / "3")])
 
 
 def test_the_file_is_long_format_head_after_head(tmp_path: Path) -> None:

@@ -62,7 +62,14 @@ def test_a_run_that_ended_otherwise_is_named():
 def test_lifts_are_told_overall_by_head_and_by_slice():
     numbers = {"lift": 0.1, "low": 0.05, "high": 0.2, "rows": 10, "champion_auc": 0.7, "challenger_auc": 0.77}
     slices = [(None, None), ("click", None), ("click", "search"), ("hide", None)]
-    found = lifts({"lifts": [{"head": head, "view_type": view, "positives": 3, **numbers} for head, view in slices]})
+    found = lifts(
+        {
+            "lifts": [
+                {"head": head, "slice_by": view and "view_type", "slice": view, "positives": 3, **numbers}
+                for head, view in slices
+            ]
+        }
+    )
     assert found == {
         "overall": numbers,
         "heads": {"click": numbers, "hide": numbers},

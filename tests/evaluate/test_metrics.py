@@ -7,7 +7,6 @@ from mmoe.errors import EvaluationError
 from mmoe.evaluate.metrics import (
     calibration_curve,
     calibration_ratio,
-    head_metrics,
     log_loss,
     normalised_entropy,
     pr_auc,
@@ -62,11 +61,18 @@ def test_calibration_of_true_probabilities_is_one():
 def test_one_class_has_no_auc():
     with pytest.raises(EvaluationError, match="3 positives and 0 negatives"):
         roc_auc(np.ones(3), np.arange(3.0))
-    metrics = head_metrics("click", None, np.ones(3), np.arange(3.0))
-    assert (metrics.rows, metrics.positives, metrics.auc, metrics.log_loss) == (3, 3, None, None)
 
 
-def test_labels_that_are_not_final_do_not_count():
-    labels = np.array([1.0, 0.0, np.nan, np.nan])
-    metrics = head_metrics("click", "search", labels, np.array([2.0, 1.0, 9.0, -9.0]))
-    assert (metrics.rows, metrics.positives, metrics.auc) == (2, 1, 1.0)
+def test_weights_count_rows_as_often_as_they_say(sample):
+    labels, logits = sample
+    weights = np.random.default_rng(5).integers(1, 4, len(labels))
+    often = np.repeat(labels, weights), np.repeat(logits, weights)
+    for metric in (roc_auc, pr_auc, log_loss, normalised_entropy, calibration_ratio):
+        assert metric(labels, logits, weights) == pytest.approx(metric(*often), rel=1e-9)
+
+
+def test_bins_share_the_rows_and_equal_scores_share_a_bin():
+    logits = np.array([0.0] * 5 + [1.0, 2.0, 3.0, 4.0, 5.0])
+    bins = calibration_curve(np.array([0, 1] * 5), logits, bins=2)
+    assert [each.rows for each in bins] == [5, 5]
+    assert calibration_curve(np.zeros(0), np.zeros(0)) == ()

@@ -15,7 +15,7 @@ CONFIG = MonitorConfig()
 
 def metric(calibration=1.0, positives=500):
     return HeadMetrics(
-        head="click", view_type=None, rows=5000, positives=positives, auc=0.7, pr_auc=0.3, log_loss=0.4,
+        head="click", rows=5000, positives=positives, auc=0.7, pr_auc=0.3, log_loss=0.4,
         normalised_entropy=0.9, calibration=calibration,
     )  # fmt: skip
 

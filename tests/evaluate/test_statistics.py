@@ -2,18 +2,21 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from mmoe.evaluate.metrics import probabilities, roc_auc
 from mmoe.evaluate.statistics import (
-    Interval,
     auc_estimate,
+    bootstrap,
+    holm,
+    in_blocks,
     interval,
     mean_of,
     minimum_detectable_effect,
     relative_lift,
-    rows_needed,
-    rows_to_settle,
-    standard_error,
+    spread_of,
+    student,
+    worse_than,
 )
 
 
@@ -57,7 +60,7 @@ def test_the_interval_of_a_lift_agrees_with_a_bootstrap():
     for _ in range(300):
         rows = rng.integers(0, 3000, 3000)
         lifts.append(roc_auc(labels[rows], second[rows]) / roc_auc(labels[rows], first[rows]) - 1)
-    assert standard_error(estimate.influence) == pytest.approx(np.std(lifts), rel=0.15)
+    assert spread_of(estimate.influence).independent == pytest.approx(np.std(lifts), rel=0.15)
 
 
 def test_repeating_every_row_for_its_user_changes_a_clustered_interval_little_and_halves_a_naive_one():
@@ -66,7 +69,7 @@ def test_repeating_every_row_for_its_user_changes_a_clustered_interval_little_an
 
     def both(times):
         estimate = relative_lift(*(auc_estimate(np.tile(labels, times), np.tile(s, times)) for s in (first, second)))
-        return standard_error(estimate.influence, np.tile(users, times)), standard_error(estimate.influence)
+        return spread_of(estimate.influence, np.tile(users, times)).clustered, spread_of(estimate.influence).independent
 
     (clustered, naive), (clustered_repeated, naive_repeated) = both(1), both(4)
     assert clustered == pytest.approx(naive)
@@ -74,21 +77,10 @@ def test_repeating_every_row_for_its_user_changes_a_clustered_interval_little_an
     assert naive_repeated == pytest.approx(naive / 2, rel=0.01)
 
 
-def test_rows_without_a_user_stand_alone():
-    influence = np.array([0.3, -0.1, 0.2])
-    assert standard_error(influence, np.array([0, 0, -1])) == pytest.approx(np.hypot(0.2, 0.2))
-
-
 def test_the_mean_over_heads_keeps_their_dependence():
     labels, first, second = make_rows(np.random.default_rng(5), 1000)
     lift = relative_lift(auc_estimate(labels, first), auc_estimate(labels, second))
     assert interval(mean_of([lift, lift]), 0.95) == interval(lift, 0.95)
-
-
-def test_at_the_rows_it_asks_for_the_effect_is_detectable():
-    needed = rows_needed(10_000, standard_error=0.002, effect=0.001, confidence=0.95)
-    at_that_size = 0.002 * np.sqrt(10_000 / needed)
-    assert minimum_detectable_effect(at_that_size, 0.95) == pytest.approx(0.001, rel=1e-3)
 
 
 def test_intervals_of_equal_models_cover_zero_as_often_as_they_claim():
@@ -104,24 +96,8 @@ def test_intervals_of_equal_models_cover_zero_as_often_as_they_claim():
 def test_a_handful_of_groups_does_not_pass_for_certainty():
     labels, first, second = make_rows(np.random.default_rng(7), 2000)
     lift = relative_lift(auc_estimate(labels, first), auc_estimate(labels, second))
-    assert standard_error(lift.influence, np.zeros(2000, dtype=np.int64)) < 1e-9
+    assert spread_of(lift.influence, np.zeros(2000, dtype=np.int64)).clustered < 1e-9
     assert interval(lift, 0.95, np.zeros(2000, dtype=np.int64)) == interval(lift, 0.95)
-
-
-def found_at(value, error):
-    return Interval(value=value, low=value - 1.96 * error, high=value + 1.96 * error, standard_error=error)
-
-
-@pytest.mark.parametrize("value", [-0.0009, 0.0, 0.0011, 0.004, -0.003])
-def test_the_rows_asked_for_are_always_more_than_are_at_hand(value):
-    error = 0.002
-    assert rows_to_settle(10_000, found_at(value, error), -0.001, 0.001, 0.95) > 10_000
-
-
-def test_a_large_lift_asks_for_fewer_rows_than_a_small_one_and_one_on_the_bound_for_no_number():
-    small, large = (rows_to_settle(1000, found_at(value, 0.02), 0, 0.001, 0.95) for value in (0.001, 0.03))
-    assert large < small / 100
-    assert rows_to_settle(10_000_000, found_at(-0.001, 0.0001), -0.001, 0.001, 0.95) is None
 
 
 def gaussian_rows(rng, rows, champion=1.0, challenger=1.1):
@@ -132,17 +108,74 @@ def gaussian_rows(rng, rows, champion=1.0, challenger=1.1):
     return labels, *scores
 
 
-def test_a_known_lift_is_covered_as_claimed_and_found_with_the_power_that_its_rows_promise():
+def test_a_known_lift_is_covered_as_claimed():
     true = NormalDist().cdf(1.1 / np.sqrt(2)) / NormalDist().cdf(1 / np.sqrt(2)) - 1
     rng = np.random.default_rng(8)
-    labels, first, second = gaussian_rows(rng, 4000)
-    pilot = interval(relative_lift(auc_estimate(labels, first), auc_estimate(labels, second)), 0.95)
-    rows = rows_needed(4000, pilot.standard_error, true, 0.95)
-    covered = significant = 0
+    covered = 0
     for _ in range(250):
-        labels, first, second = gaussian_rows(rng, rows)
+        labels, first, second = gaussian_rows(rng, 4000)
         found = interval(relative_lift(auc_estimate(labels, first), auc_estimate(labels, second)), 0.95)
         covered += found.low <= true <= found.high
-        significant += found.low > 0
     assert 0.91 <= covered / 250 <= 0.985
-    assert 0.72 <= significant / 250 <= 0.88
+
+
+def users_with_many_rows(rng, users=400):
+    """A user's rows share a taste, and what each model gets wrong about it."""
+    user = np.repeat(np.arange(users), rng.integers(20, 60, users))
+    taste, wrong, otherwise = (rng.normal(0, size, users)[user] for size in (1, 0.7, 0.7))
+    labels = (rng.random(len(user)) < probabilities(taste - 1)).astype(np.float64)
+    return labels, taste + wrong, taste + otherwise + rng.normal(0, 0.1, len(user)), user
+
+
+def test_both_bootstraps_over_users_agree_with_the_clustered_interval_and_not_with_delongs():
+    rng = np.random.default_rng(9)
+    labels, first, second, user = users_with_many_rows(rng)
+    lift = relative_lift(auc_estimate(labels, first), auc_estimate(labels, second))
+    spread = spread_of(lift.influence, user)
+    ranked = []
+    for _ in range(300):
+        weights = np.bincount(rng.integers(0, 400, 400), minlength=400)[user].astype(np.float64)
+        kept = weights > 0
+        aucs = [roc_auc(labels[kept], scores[kept], weights[kept]) for scores in (first, second)]
+        ranked.append(aucs[1] / aucs[0] - 1)
+    low, high = bootstrap(lift.value, spread, 0.95)
+    assert spread.clustered == pytest.approx(np.std(ranked), rel=0.12)
+    assert spread.clustered > 1.4 * spread.independent
+    assert (high - low) / 2 == pytest.approx(1.96 * spread.clustered, rel=0.1)
+    found = interval(lift, 0.95, user)
+    assert (low, high) == pytest.approx((found.low, found.high), abs=0.25 * spread.clustered)
+
+
+def test_blocks_of_many_clusters_keep_their_spread():
+    sums = np.random.default_rng(3).normal(0, 1, 50_000)
+    blocks = in_blocks(sums)
+    assert len(blocks) == 2048 and blocks.sum() == pytest.approx(sums.sum())
+    assert np.square(blocks).sum() == pytest.approx(np.square(sums).sum(), rel=0.1)
+
+
+def test_few_or_unequal_clusters_widen_the_interval():
+    even, uneven = np.tile([1.0, -1.0], 500), np.concatenate([[30.0, -30.0], np.tile([0.1, -0.1], 499)])
+    assert spread_of(even).freedom == pytest.approx(1000)
+    assert spread_of(uneven).freedom < 3
+    assert student(0.95, 2.0) == pytest.approx(4.303, abs=1e-3)
+    assert student(0.95, float("inf")) == pytest.approx(1.96, abs=1e-3)
+
+
+def test_the_claim_of_a_lift_above_a_bound_has_the_p_value_of_a_t_test():
+    rng = np.random.default_rng(4)
+    sample = rng.normal(-0.2, 1, 30)
+    error = sample.std(ddof=1) / np.sqrt(30)
+    expected = ttest_1samp(sample, 0, alternative="less").pvalue
+    assert worse_than(sample.mean(), 0, error, 29) == pytest.approx(expected, rel=1e-9)
+
+
+def test_holm_steps_down_and_stops_at_the_first_that_holds():
+    assert holm([0.004, 0.04, 0.011, 0.3], 0.05) == [True, False, True, False]
+    assert holm([0.013, 0.013, 0.013, 0.013], 0.05) == [False] * 4
+    assert holm([], 0.05) == []
+
+
+def test_an_effect_is_detectable_with_the_power_that_is_promised():
+    effect = minimum_detectable_effect(0.002, 0.95)
+    drawn = np.random.default_rng(1).normal(effect, 0.002, 20_000)
+    assert (drawn > 1.96 * 0.002).mean() == pytest.approx(0.8, abs=0.01)

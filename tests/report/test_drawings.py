@@ -15,7 +15,8 @@ from mmoe.report.svg import Axis, element
 def lift(head, view_type, low, high):
     middle = None if low is None else (low + high) / 2
     return Lift(
-        head=head, view_type=view_type, champion_auc=0.7, challenger_auc=0.71, lift=middle, low=low, high=high,
+        head=head, slice_by=view_type and "view_type", slice=view_type,
+        champion_auc=0.7, challenger_auc=0.71, lift=middle, low=low, high=high,
         rows=1000, positives=90,
     )  # fmt: skip
 

@@ -14,7 +14,8 @@ HOSTILE = "<script>alert(1)</script>"
 def lift(head, view_type, low, high):
     middle = None if low is None else (low + high) / 2
     return Lift(
-        head=head, view_type=view_type, champion_auc=0.7, challenger_auc=0.71, lift=middle, low=low, high=high,
+        head=head, slice_by=view_type and "view_type", slice=view_type,
+        champion_auc=0.7, challenger_auc=0.71, lift=middle, low=low, high=high,
         rows=1000, positives=90,
     )  # fmt: skip
 
@@ -22,7 +23,7 @@ def lift(head, view_type, low, high):
 @pytest.fixture
 def report():
     metric = HeadMetrics(
-        head="click", view_type=None, rows=1000, positives=90, auc=0.71, pr_auc=0.2, log_loss=0.3,
+        head="click", rows=1000, positives=90, auc=0.71, pr_auc=0.2, log_loss=0.3,
         normalised_entropy=0.9, calibration=1.02,
     )  # fmt: skip
     days = (
@@ -39,7 +40,8 @@ def report():
         days=(date(2026, 9, 22),), rows=1000, champion_digest="c" * 64, challenger_digest="d" * 64,
         findings=(
             Finding(rule="calibration", head="click", verdict="pass", reason="fine"),
-            Finding(rule="slice", head="click", view_type=HOSTILE, verdict="inconclusive", reason="too few"),
+            Finding(rule="slice", head="click", slice_by="view_type", slice=HOSTILE, verdict="inconclusive",
+                    reason="too few"),
         ),
         lifts=(lift(None, None, 0.002, 0.02), lift("click", None, -0.01, 0.02), lift("click", HOSTILE, None, None)),
         calibration=(Calibration(head="click", champion=1.0, challenger=1.02),),

@@ -10,20 +10,29 @@ FIRST = date(2026, 9, 1)
 
 
 def rule(name, verdict, head="click", view_type=None):
-    return Finding(rule=name, head=head, view_type=view_type, verdict=verdict, reason=f"{name} {head} {view_type}")
+    return Finding(
+        rule=name,
+        head=head,
+        slice_by=view_type and "view_type",
+        slice=view_type,
+        verdict=verdict,
+        reason=f"{name} {head} {view_type}",
+    )
 
 
-def lift(view_type, value, rows_needed=None):
+def lift(view_type, value):
     return Lift(
-        head="click", view_type=view_type, champion_auc=0.7, challenger_auc=0.7, lift=value, low=value, high=value,
-        rows=1000, positives=90, rows_needed=rows_needed,
+        head="click", slice_by=view_type and "view_type", slice=view_type,
+        champion_auc=0.7, challenger_auc=0.7, lift=value, low=value, high=value,
+        rows=1000, positives=90,
     )  # fmt: skip
 
 
-def gate(findings, lifts=()):
+def gate(findings, lifts=(), rows_needed=None):
     return GateResult(
         verdict="inconclusive", profile="lift", confidence=0.95, min_lift=0.001, slice_margin=-0.001, days=(),
-        rows=2000, champion_digest="c", challenger_digest="d", findings=tuple(findings), lifts=tuple(lifts),
+        rows=2000, rows_needed=rows_needed,
+        champion_digest="c", challenger_digest="d", findings=tuple(findings), lifts=tuple(lifts),
         calibration=(),
     )  # fmt: skip
 
@@ -40,10 +49,10 @@ def model(*days):
 
 def test_objections_come_first_and_are_spelled_out_while_what_holds_is_counted():
     slices = [rule("slice", "pass", view_type=name) for name in "abcd"] + [rule("slice", "fail", view_type="e")]
-    first, second = rule_groups(gate([rule("lift", "pass"), *slices]))
-    assert (first.name, first.verdict, first.passed, first.total) == ("Primary, by view type", "fail", 4, 5)
-    assert [found.view_type for found in first.shown] == ["e"]
-    assert [found.reason for found in second.shown] == ["lift click None"]
+    first, second = rule_groups(gate([rule("head", "pass"), *slices]))
+    assert (first.name, first.verdict, first.passed, first.total) == ("Primary, by slice", "fail", 4, 5)
+    assert [found.slice for found in first.shown] == ["e"]
+    assert [found.reason for found in second.shown] == ["head click None"]
 
 
 def test_rules_that_hold_for_want_of_labels_are_counted_apart():
@@ -52,14 +61,13 @@ def test_rules_that_hold_for_want_of_labels_are_counted_apart():
     assert (group.passed, group.unjudged) == (2, 1)
 
 
-def test_the_remedy_follows_the_rule_that_asks_for_most():
-    found = [rule("slice", "inconclusive", view_type=name) for name in "ab"]
-    text = remedy(gate(found, [lift("a", 0.0, 3000), lift("b", 0.0, 21_500), lift("c", 0.0, 999_999)]))
+def test_the_remedy_is_the_rows_that_the_gate_asks_for():
+    text = remedy(gate([rule("slice", "inconclusive", view_type="a")], rows_needed=43_021))
     assert text == "About 43,000 held-out rows, 22 times as many, probably would."
 
 
 def test_without_figures_the_remedy_points_at_the_rules():
-    assert remedy(gate([rule("view type present", "inconclusive")])) == "See the open rules for what is missing."
+    assert remedy(gate([rule("data warnings", "inconclusive")])) == "See the open rules for what is missing."
 
 
 @pytest.mark.parametrize(("rows", "shown"), [(7, 7), (84, 84), (1234, 1200), (2_774_812, 2_800_000)])

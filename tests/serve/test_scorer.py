@@ -28,8 +28,9 @@ def test_a_score_set_holds_the_trained_networks_logits_in_row_order(bundle, trai
     Scorer.load(bundle, threads=1).score_partition(partition, tmp_path / "s.parquet")
     scores = read_scores([tmp_path / "s.parquet"])
     rows = pq.read_table(partition.files[0])
-    assert scores.example_id.tolist() == rows["event_id"].to_pylist() and scores.days == (partition.day,)
-    assert [scores.view_type_names[code] for code in scores.view_type] == rows["view_type"].to_pylist()
+    assert scores.example_id.to_pylist() == rows["event_id"].to_pylist() and scores.days == (partition.day,)
+    view_types = scores.slices["view_type"]
+    assert [view_types.names[code] for code in view_types.codes] == rows["view_type"].to_pylist()
     assert scores.model_digest == trained.digest
     state, network = trained.state, load_trainable(trained.folder).network.eval()
     for start, batch in enumerate(stream_batches([partition], state.data_schema, state.moments, batch_size=100)):

@@ -50,7 +50,7 @@ def write_report(settings: Settings) -> Callable[..., None]:
         folder = settings.reports / report
         folder.mkdir(parents=True)
         lift = Lift(
-            head=None, view_type=None, champion_auc=0.7, challenger_auc=0.703, lift=0.0042, low=0.0031, high=0.0053,
+            head=None, champion_auc=0.7, challenger_auc=0.703, lift=0.0042, low=0.0031, high=0.0053,
             rows=100, positives=9,
         )  # fmt: skip
         content: dict[str, Any] = {
@@ -87,11 +87,11 @@ def monitor(settings: Settings) -> Callable[..., None]:
 
     def write(day: date, *, auc: float = 0.7, version: str = "2", calibration: float = 1.0) -> None:
         click = HeadMetrics(
-            head="click", view_type=None, rows=1000, positives=200, auc=auc, pr_auc=0.3, log_loss=0.4,
+            head="click", rows=1000, positives=200, auc=auc, pr_auc=0.3, log_loss=0.4,
             normalised_entropy=0.9, calibration=calibration,
         )  # fmt: skip
         unknown = dict.fromkeys(("auc", "pr_auc", "log_loss", "normalised_entropy", "calibration"))
-        save = HeadMetrics(head="save", view_type=None, rows=0, positives=0, **unknown)
+        save = HeadMetrics(head="save", rows=0, positives=0, **unknown)
         counts = (1000, *[0] * len(EDGES))
         Monitored(settings).write(
             MonitoredDay(
