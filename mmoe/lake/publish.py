@@ -49,9 +49,12 @@ class QuarantineRecord(Frozen):
 def publish(store: Store, staged: Staged, validation: Validation, schema: Schema) -> Manifest:
     """Swap the day's partition in as a whole and close its quarantine records. Same content, same bytes.
 
-    Raises LakeError when the validation failed or belongs to other rows, PartitionExpiredError behind the horizon.
+    Raises LakeError when the validation failed or belongs to other rows, or when another run publishes other content of
+    the day at the same time, PartitionExpiredError behind the horizon.
     """
     _refuse_unvalidated(staged, validation, schema)
+    key = manifest_key(staged.day)
+    before = store.read_bytes(key)
     manifest = Manifest(
         day=staged.day,
         files=staged.files,
@@ -67,10 +70,13 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
     with store.lock(LAKE_LOCK):
         refuse_expired(store, staged.day)
         refuse_hidden(store, manifest)
+        if store.read_bytes(key) not in (before, to_json(manifest)):
+            raise _overtaken(staged.day)
         for file in staged.files:
             _put_rows(store, staged.day, file)
-        store.write_bytes(manifest_key(staged.day), to_json(manifest))
-        kept = {manifest_key(staged.day), *(partition_prefix(staged.day) + file.name for file in staged.files)}
+        if not store.swap_bytes(key, before, to_json(manifest)) and store.read_bytes(key) != to_json(manifest):
+            raise _overtaken(staged.day)
+        kept = {key, *(partition_prefix(staged.day) + file.name for file in staged.files)}
         store.delete(entry.key for entry in store.list(partition_prefix(staged.day)) if entry.key not in kept)
         _close_records(store, staged.day, manifest.digest)
     store.delete(staging_prefix(staged.day) + file.name for file in staged.files)
@@ -123,6 +129,13 @@ def _refuse_unvalidated(staged: Staged, validation: Validation, schema: Schema) 
         raise LakeError(f"day={staged.day}: the validation is of other rows than the staged ones; validate again.")
     if staged.schema_fingerprint != schema.fingerprint:
         raise LakeError(f"day={staged.day}: staged under another schema than {schema.name!r}; run ingest again.")
+
+
+def _overtaken(day: date) -> LakeError:
+    return LakeError(
+        f"day={day}: another run has just published other content of this day, which stays; run ingest for the day "
+        "again to publish this run's."
+    )
 
 
 def _put_rows(store: Store, day: date, file: DataFile) -> None:

@@ -1,3 +1,4 @@
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
