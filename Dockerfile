@@ -23,8 +23,11 @@ COPY --chown=mmoe:mmoe plugins plugins
 COPY --chown=mmoe:mmoe expectations expectations
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 
+# The commit that every training records:  --build-arg CODE_COMMIT=$(git rev-parse HEAD)
+ARG CODE_COMMIT=""
 USER mmoe
-ENV AIRFLOW_HOME=/opt/airflow \
+ENV MMOE_CODE_COMMIT=${CODE_COMMIT} \
+    AIRFLOW_HOME=/opt/airflow \
     AIRFLOW__CORE__DAGS_FOLDER=/opt/mmoe/dags \
     AIRFLOW__CORE__PLUGINS_FOLDER=/opt/mmoe/plugins \
     AIRFLOW__CORE__LOAD_EXAMPLES=False \

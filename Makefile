@@ -8,6 +8,7 @@ MLFLOW_PORT ?= 5000
 DATA ?=
 SCHEMA ?=
 DEMO_OPTIONS ?=
+AS_OF ?= 2026-09-24
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down repro test e2e check lock clean
@@ -34,8 +35,8 @@ up: $(SETUP) ## start Airflow's UI and MLflow's in the background on what the de
 down: $(SETUP) ## stop them
 	@$(BIN)/python -m mmoe.demo down
 
-repro: $(SETUP) ## the same steps without Airflow: dvc repro on what the demo left
-	@MMOE_HOME=$(CURDIR)/var/demo MMOE_PARAMS_FILE=$(CURDIR)/params.yaml PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+repro: $(SETUP) ## the same steps without Airflow, on what the demo left: pin the window as of AS_OF, dvc repro
+	@export MMOE_HOME=$(CURDIR)/var/demo PATH="$(CURDIR)/$(BIN):$$PATH" && mmoe pin --as-of $(AS_OF) && dvc repro
 
 test: $(SETUP) ## the tests, in parallel
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not e2e and not gpu"

@@ -1,6 +1,5 @@
 """WHAT to train and gate: params.yaml as frozen objects. No torch here, so DAG files may read it."""
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -236,13 +235,6 @@ class ServeConfig(Frozen):
     """Paired timings of the float32 and the bfloat16 export."""
 
 
-class ExperimentConfig(Frozen):
-    """What `dvc repro` reproduces."""
-
-    as_of: date | None = Field(default=None, strict=False)
-    """As-of date of the window; the workflow passes its own."""
-
-
 class Params(Frozen):
     """All of params.yaml."""
 
@@ -259,7 +251,6 @@ class Params(Frozen):
     gate: GateConfig
     monitor: MonitorConfig = MonitorConfig()
     serve: ServeConfig = ServeConfig()
-    experiment: ExperimentConfig = ExperimentConfig()
 
 
 def load_params(path: Path) -> Params:

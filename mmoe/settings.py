@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """Address of MLflow's UI as a browser reaches it; default the tracking store's, where that is a server."""
     threads: int = 0
     """CPU threads for training; 0 leaves the choice to PyTorch."""
+    code_commit: str = ""
+    """Git commit of the code, where it lies in no checkout (an image); recorded with every training."""
     extra_stores: str = ""
     """Further places that may hold rows: NAME=FOLDER or NAME=s3://…, comma-separated. Retention and audit walk them."""
     dvc_project: Path = Path()

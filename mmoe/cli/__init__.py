@@ -10,6 +10,7 @@ import sys
 import typer
 
 from mmoe.cli.data import data
+from mmoe.cli.experiments import experiments
 from mmoe.cli.gate import gate
 from mmoe.cli.governance import governance
 from mmoe.cli.monitoring import monitoring
@@ -18,7 +19,7 @@ from mmoe.cli.training import training
 from mmoe.errors import MmoeError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of mmoe.")
-for commands in (data, governance, training, gate, release, monitoring):
+for commands in (data, governance, training, experiments, gate, release, monitoring):
     app.registered_commands += commands.registered_commands
     app.registered_groups += commands.registered_groups
 

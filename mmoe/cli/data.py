@@ -56,4 +56,4 @@ def offer_training(
     """Say whether a published day may start incremental training."""
     from mmoe.steps.data import offer_training_step
 
-    finish(offer_training_step(day, source_run))
+    finish(offer_training_step(load_context(), day, source_run))

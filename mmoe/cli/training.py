@@ -56,6 +56,18 @@ def plan_incremental(day: Annotated[date, typer.Option("--day", parser=parse_day
     finish(plan_incremental_step(load_context(), day))
 
 
+@plan.command("pinned")
+def plan_pinned(
+    lock: Annotated[Path, typer.Option(help="The dvc.lock whose dataset `window` is meant.")] = Path("dvc.lock"),
+    params: Annotated[Path, typer.Option(help="What to train.")] = Path("params.yaml"),
+    save: Save = None,
+) -> None:
+    """An experiment on the pinned window; it is logged, but never registered."""
+    from mmoe.steps.pinning import plan_pinned_step
+
+    finish(plan_pinned_step(load_context(params), lock), save)
+
+
 @training.command()
 def score(plan_id: PlanId, save: Save = None) -> None:
     """The teacher's score sets on a plan's training days."""
@@ -123,13 +135,3 @@ def promote_plan(
     from mmoe.steps.release import promote_step
 
     finish(promote_step(load_context(), plan_id, actor, override_reason, barred=barred))
-
-
-@training.command()
-def plots(
-    plan_id: PlanId, folder: Annotated[Path, typer.Option(help="Where to write losses.csv and lifts.csv.")]
-) -> None:
-    """Loss curves and lifts of a plan as CSV, for DVC's plots."""
-    from mmoe.steps.experiment import plots_step
-
-    finish(plots_step(load_context(), plan_id, folder))

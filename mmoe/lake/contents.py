@@ -58,7 +58,7 @@ class Layout(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
-        named = [self.time, self.view_type, self.head, *self.labels.values()]
+        named = [self.time, self.view_type, self.head, LABEL if self.head else None, *self.labels.values()]
         return list(dict.fromkeys(name for name in named if name is not None))
 
 

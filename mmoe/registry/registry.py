@@ -9,7 +9,17 @@ from mmoe.errors import RegistryError
 from mmoe.registry.client import file_lock, open_client, open_experiment
 from mmoe.registry.promotion import Change, Promotions
 from mmoe.registry.records import PromotionRecord, Records
-from mmoe.registry.runs import Training, UsedDay, add_metrics, add_report, download_files, log_run, read_config
+from mmoe.registry.runs import (
+    Training,
+    UsedDay,
+    add_metrics,
+    add_report,
+    download_files,
+    finished_run,
+    log_run,
+    read_config,
+    read_tags,
+)
 from mmoe.registry.versions import Alias, Stage, Version, Versions
 from mmoe.settings import Settings
 
@@ -85,6 +95,14 @@ class Registry:
     def config(self, version: str) -> dict[str, Any]:
         """The resolved configuration a version was trained with."""
         return read_config(self._client, self.version(version).run_id)
+
+    def run(self, key: str) -> str | None:
+        """Id of the finished run with this key."""
+        return finished_run(self._client, self._experiment, key)
+
+    def tags(self, version: str) -> dict[str, str]:
+        """The tags of the run that a version was made by."""
+        return read_tags(self._client, self.version(version).run_id)
 
     def download(self, version: str, folder: Path) -> Path:
         """The version's training folder at `folder`, verified. Raises CorruptionError if its files have changed."""

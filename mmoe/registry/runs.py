@@ -56,11 +56,10 @@ def log_run(client: "MlflowClient", experiment: str, training: Training) -> str:
     """
     if not training.folder.is_dir() or not any(training.folder.iterdir()):
         raise RegistryError(f"folder={str(training.folder)!r}: no files to log; give a finished training's folder.")
-    runs = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{training.key}'", order_by=["start_time"])
-    finished = [run for run in runs if run.info.status == "FINISHED"]
-    if finished:
-        return str(finished[0].info.run_id)
-    for run in runs:
+    finished = finished_run(client, experiment, training.key)
+    if finished is not None:
+        return finished
+    for run in runs_with_key(client, experiment, training.key):
         if run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, status="KILLED")
     tags = {**training.tags, KEY: training.key, FILES: folder_digest(training.folder)}
@@ -68,6 +67,17 @@ def log_run(client: "MlflowClient", experiment: str, training: Training) -> str:
     fill_run(client, run, training)
     client.set_terminated(run.info.run_id, status="FINISHED")
     return str(run.info.run_id)
+
+
+def finished_run(client: "MlflowClient", experiment: str, key: str) -> str | None:
+    """Id of the first finished run with this key."""
+    runs = runs_with_key(client, experiment, key)
+    return next((str(run.info.run_id) for run in runs if run.info.status == "FINISHED"), None)
+
+
+def runs_with_key(client: "MlflowClient", experiment: str, key: str) -> "list[Run]":
+    """Oldest first."""
+    return list(client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'", order_by=["start_time"]))
 
 
 def fill_run(client: "MlflowClient", run: "Run", training: Training) -> None:
@@ -123,6 +133,10 @@ def read_config(client: "MlflowClient", run_id: str) -> dict[str, Any]:
         path = client.download_artifacts(run_id, CONFIG, folder)
         content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     return content
+
+
+def read_tags(client: "MlflowClient", run_id: str) -> dict[str, str]:
+    return dict(client.get_run(run_id).data.tags)
 
 
 def download_files(client: "MlflowClient", run_id: str, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from mmoe.config import Params, load_params
 from mmoe.lake.store import Store, open_store
@@ -28,5 +29,7 @@ class Context:
         return open_store(self.settings.lake_url, self.settings.cache_path)
 
 
-def load_context() -> Context:
-    return Context(load_settings())
+def load_context(params_file: Path | None = None) -> Context:
+    """By the environment; `params_file` in place of its parameters."""
+    settings = load_settings()
+    return Context(settings if params_file is None else settings.model_copy(update={"params_file": params_file}))

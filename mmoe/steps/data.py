@@ -7,6 +7,7 @@ from typing import Any
 from mmoe.errors import LakeError
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.landing import deliver, find_days
+from mmoe.lake.offers import how_to_train, offer
 from mmoe.lake.publish import load_validation, publish, quarantine, save_validation
 from mmoe.lake.reader import trailing_manifests
 from mmoe.lake.staging import load_staged
@@ -49,9 +50,11 @@ def publish_step(context: Context, day: date) -> dict[str, Any]:
     return {"day": str(day), "rows": manifest.rows, "bytes": manifest.bytes, "manifest": manifest.digest}
 
 
-def offer_training_step(day: date, source_run: str) -> dict[str, Any]:
+def offer_training_step(context: Context, day: date, source_run: str) -> dict[str, Any]:
     """Whether the day may start incremental training: a backfilled one is only offered to a person."""
-    if source_run.startswith(BACKFILL_PREFIX):
-        reason = f"{day} was backfilled: trigger incremental_training or batch_training to train on it"
-        return {"day": str(day), "skip": True, "reason": reason}
-    return {"day": str(day)}
+    if not source_run.startswith(BACKFILL_PREFIX):
+        return {"day": str(day)}
+    if not offer(context.store, day, source_run):
+        return {"day": str(day), "skip": True, "reason": f"{day} is as a champion has learned it: nothing to train"}
+    reason = f"{day} was backfilled and starts no training. To train on it: {how_to_train(day)}"
+    return {"day": str(day), "skip": True, "reason": reason}

@@ -16,6 +16,7 @@ from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder, open_day, version_folder
 from mmoe.steps.plan import ModelRef, Plan, load_plan
+from mmoe.steps.remaking import run_key
 from mmoe.steps.training import left_out, score_day
 from mmoe.train.state import model_digest
 
@@ -29,9 +30,10 @@ def evaluate_step(context: Context, plan_id: str) -> dict[str, Any]:
     costs = measured_costs(context, plan)
     registry = Registry(context.settings)
     metrics = all_metrics(scored)
-    version = registered(registry, context, plan)
-    run_id = registry.version(version).run_id
-    registry.log_metrics(run_id, as_mlflow(metrics))
+    version = None if plan.pin else registered(registry, context, plan)
+    run_id = None if plan.original else training_run(registry, context, plan)
+    if run_id is not None:
+        registry.log_metrics(run_id, as_mlflow(metrics))
     return {
         "plan": plan_id,
         "version": version,
@@ -103,6 +105,14 @@ def as_mlflow(metrics: list[HeadMetrics]) -> dict[str, float]:
 def mlflow_name(metric: HeadMetrics) -> str:
     """`all`, a view type's name, or another slice's column and name, in the characters that MLflow allows."""
     return re.sub(r"[^\w\- ./]", "_", slice_name(metric.slice_by, metric.slice) or "all")
+
+
+def training_run(registry: Registry, context: Context, plan: Plan) -> str:
+    """The MLflow run of the plan's training. Raises TrainingError if there is none."""
+    run_id = registry.run(run_key(plan, model_digest(model_folder(context, plan) / TRAINABLE)))
+    if run_id is None:
+        raise TrainingError(f"plan={plan.digest}: its training is not logged; run its training steps again.")
+    return run_id
 
 
 def registered(registry: Registry, context: Context, plan: Plan) -> str:

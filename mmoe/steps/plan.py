@@ -15,6 +15,7 @@ from mmoe.config import ModelConfig, Params
 from mmoe.errors import CorruptionError, TrainingError
 from mmoe.parsing import Frozen
 from mmoe.settings import Settings
+from mmoe.steps.provenance import Provenance
 
 
 class DayRef(Frozen):
@@ -30,6 +31,14 @@ class ModelRef(Frozen):
     version: str
     digest: str
     trained_through: date
+
+
+class Original(Frozen):
+    """The registered version that a plan makes again, and how it was made."""
+
+    version: str
+    digest: str
+    made_by: Provenance
 
 
 class Plan(Frozen):
@@ -54,6 +63,10 @@ class Plan(Frozen):
     distilled: bool
     model: ModelConfig
     params: Params
+    pin: str | None = None
+    """Digest of the pinned window of an experiment. Experiments are logged but never registered."""
+    original: Original | None = None
+    """The version that this experiment must make again, bit for bit."""
 
     @property
     def digest(self) -> str:

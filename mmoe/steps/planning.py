@@ -10,7 +10,7 @@ from mmoe.errors import ConfigError, RegistryError, TrainingError
 from mmoe.lake.reader import published_days, read_manifest
 from mmoe.registry import Registry, Version
 from mmoe.steps.context import Context
-from mmoe.steps.plan import DayRef, ModelRef, Plan
+from mmoe.steps.plan import DayRef, ModelRef, Original, Plan
 from mmoe.steps.window import choose_window, days_between
 from mmoe.steps.windows import refuse_too_old
 
@@ -83,18 +83,27 @@ def plan_incremental_step(context: Context, day: date) -> dict[str, Any]:
     if not new:
         return {"skip": True, "reason": f"version {champion.version} has learned every published day through {day}"}
     refuse_too_old(context, registry, champion, day, "be trained on", "train a new one: batch training")
-    plan = make_plan(
+    return described(context, incremental_plan(context, registry, champion, new))
+
+
+def incremental_plan(
+    context: Context, registry: Registry, champion: Version, days: Sequence[date], *, pin: str | None = None,
+    original: Original | None = None,
+) -> Plan:  # fmt: skip
+    """The champion's update with the days."""
+    return make_plan(
         context,
         kind="incremental",
         champion=champion,
         baseline=champion,
-        catch_up_days=new,
-        holdout_days=new[-1:],
+        catch_up_days=days,
+        holdout_days=days[-1:],
         holdout_share=context.params.incremental.holdout_share,
         profile="refresh",
         model=ModelConfig.model_validate(registry.config(champion.version)["model"]),
+        pin=pin,
+        original=original,
     )
-    return described(context, plan)
 
 
 def make_plan(
@@ -110,6 +119,8 @@ def make_plan(
     holdout_share: float | None = None,
     profile: str | None = None,
     distilled: bool = False,
+    pin: str | None = None,
+    original: Original | None = None,
 ) -> Plan:
     """Pin days by their manifests' digests and versions by theirs, and save the plan under its own digest."""
 
@@ -130,6 +141,8 @@ def make_plan(
         distilled=distilled,
         model=model,
         params=context.params,
+        pin=pin,
+        original=original,
     ).save(context.settings)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmoe.errors import EvaluationError, MmoeError, RegistryError
 from mmoe.evaluate.verdict import GateResult
+from mmoe.lake.offers import learned
 from mmoe.registry import PromotionRecord, Registry
 from mmoe.report.data import Report
 from mmoe.report.render import render
@@ -16,7 +17,7 @@ from mmoe.steps.judging import finding_text
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder
 from mmoe.steps.plan import Plan, load_plan
 from mmoe.steps.reporting import decision, gather
-from mmoe.train.state import model_digest
+from mmoe.train.state import model_digest, read_state
 
 MOST_REASONS = 8
 
@@ -30,6 +31,7 @@ def install_step(context: Context, plan_id: str, actor: str) -> dict[str, Any]:
     version = registered(registry, context, plan)
     refuse_unfit(context, registry, version)
     registry.bootstrap(version, actor=actor)
+    settle_offers(context, plan)
     return {"plan": plan_id, "champion": version}
 
 
@@ -87,6 +89,7 @@ def promote_step(
         reason=reason,
         report=plan.digest,
     )
+    settle_offers(context, plan)
     state_decision(context, registry, record)
     return {
         "plan": plan_id, "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason,
@@ -149,6 +152,12 @@ def state_decision(context: Context, registry: Registry, record: PromotionRecord
     if path.exists():
         report = Report.model_validate_json(path.read_bytes()).model_copy(update={"decision": decision(record)})
         write_report(context, registry, report, registry.version(record.version).run_id)
+
+
+def settle_offers(context: Context, plan: Plan) -> None:
+    """Backfilled days that the new champion has learned are no longer offered for training."""
+    seen = read_state(model_folder(context, plan) / TRAINABLE).days
+    learned(context.store, [(each.day, each.digest) for each in seen])
 
 
 def saved_verdict(context: Context, plan: Plan) -> GateResult:

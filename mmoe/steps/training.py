@@ -25,6 +25,8 @@ from mmoe.steps.models import (
     version_folder,
 )
 from mmoe.steps.plan import DayRef, Plan, load_plan
+from mmoe.steps.provenance import provenance
+from mmoe.steps.remaking import confirm, recipe, run_key, threads
 from mmoe.train.batch import train_batch
 from mmoe.train.incremental import train_incremental
 from mmoe.train.spec import Progress, TrainResult
@@ -45,6 +47,8 @@ def score_teacher_step(context: Context, plan_id: str) -> dict[str, Any]:
 def train_batch_step(context: Context, plan_id: str) -> dict[str, Any]:
     """Train the plan's days, with distillation where it says so, and log the run."""
     plan = load_plan(context.settings, plan_id)
+    if not plan.train_days:
+        return {"plan": plan_id, "rows": 0}
     distillation = plan.params.distillation.model_copy(update={"enabled": plan.distilled})
     result = train_batch(
         schema=context.schema,
@@ -53,7 +57,7 @@ def train_batch_step(context: Context, plan_id: str) -> dict[str, Any]:
         partitions=[open_day(context, ref) for ref in plan.train_days],
         teacher_scores=teachers(context, plan),
         output=batch_folder(context, plan),
-        threads=context.settings.threads,
+        threads=threads(context, plan),
         progress=speaker(),
     )
     if plan.catch_up_days:
@@ -74,7 +78,7 @@ def train_incremental_step(context: Context, plan_id: str) -> dict[str, Any]:
         partitions=[open_day(context, ref) for ref in plan.catch_up_days],
         output=candidate_folder(context, plan),
         holdout=left_out(plan, keep=False),
-        threads=context.settings.threads,
+        threads=threads(context, plan),
         progress=speaker(),
     )
     return trained(plan, result) | register(context, plan, result)
@@ -105,7 +109,7 @@ def teachers(context: Context, plan: Plan) -> list[Teacher]:
 def teacher_scores(context: Context, plan: Plan) -> dict[date, Path]:
     if plan.baseline is None:
         raise TrainingError(f"plan={plan.digest}: distillation needs a baseline to teach, but the plan has none.")
-    scorer = Scorer.load(version_folder(context, plan.baseline) / BUNDLE, threads=context.settings.threads)
+    scorer = Scorer.load(version_folder(context, plan.baseline) / BUNDLE, threads=threads(context, plan))
     return {ref.day: score_day(context, scorer, ref) for ref in plan.train_days}
 
 
@@ -121,10 +125,14 @@ def score_day(context: Context, scorer: Scorer, ref: DayRef, *, groups: GroupSha
 
 
 def register(context: Context, plan: Plan, result: TrainResult) -> dict[str, Any]:
-    """Log the finished model and register it as a version."""
+    """Log the finished model and register it as a version. An experiment is logged alone, a reproduction compared."""
     folder = assemble_model(context, plan)
+    if plan.original is not None:
+        return confirm(context, plan.original, result)
     days = (*plan.train_days, *plan.catch_up_days)
     run_id = log_run(context, plan, result, stage=plan.kind, folder=folder, days=days)
+    if plan.pin is not None:
+        return {"run_id": run_id}
     registry = Registry(context.settings)
     parent = plan.champion.version if plan.kind == "incremental" and plan.champion else None
     version = registry.register(
@@ -158,8 +166,9 @@ def log_run(
 ) -> str:
     teacher = plan.baseline if plan.distilled and stage != "incremental" else None
     distilled = {ref.day for ref in plan.train_days} if teacher else set()
+    made_by = provenance(context.settings.code_commit, context.settings.threads)
     return Registry(context.settings).log_training(
-        key=result.digest,
+        key=run_key(plan, result.digest),
         name=f"{plan.kind} through {result.state.trained_through}"
         + (" (before catch-up)" if folder == result.folder else ""),
         params=plan.model_dump(mode="json"),
@@ -175,6 +184,9 @@ def log_run(
             "stage": stage,
             "model_digest": result.digest,
             "schema_fingerprint": plan.schema_fingerprint,
+            **made_by.tags,
+            **({} if plan.pin else {"reproduce": recipe(made_by, result.digest)}),
+            **({"pin": plan.pin} if plan.pin else {}),
             **({"teacher_version": teacher.version, "teacher_digest": teacher.digest} if teacher else {}),
         },
         folder=folder,

@@ -10,6 +10,7 @@ from mmoe.lake import ledger
 from mmoe.lake.horizon import read_horizon
 from mmoe.lake.ledger import Expired
 from mmoe.lake.manifest import Manifest
+from mmoe.lake.offers import Offer, open_offers
 from mmoe.lake.partitions import ENGAGEMENT
 from mmoe.lake.publish import QuarantineRecord, list_quarantined
 from mmoe.lake.reader import published_days, read_manifest, stored_days
@@ -43,6 +44,8 @@ class LakePage:
     horizon: date | None
     ledger_entries: int
     ledger_problems: tuple[str, ...]
+    offers: tuple[Offer, ...]
+    """Backfilled days that wait for a person to train on them."""
 
     def with_status(self, status: Status) -> list[Day]:
         return [day for day in self.days if day.status == status]
@@ -91,6 +94,7 @@ def read_lake(settings: Settings) -> LakePage:
         horizon=read_horizon(store),
         ledger_entries=len(chain),
         ledger_problems=tuple(problems),
+        offers=tuple(open_offers(store)),
     )
 
 

@@ -26,7 +26,8 @@ class Step(BaseOperator):
     """Runs `mmoe COMMAND --OPTION VALUE …`; both are templated, and see `given` for what is left out.
 
     A refusal fails the task without a retry, and its message is the task's error. Any other death of the subprocess
-    (out of memory, a killed worker) is retried. A result with `"skip": true` skips everything downstream.
+    (out of memory, a killed worker) is retried. A result with `"skip": true` skips everything downstream; it stays
+    readable as the task's XCom.
     """
 
     template_fields: Sequence[str] = ("command", "options")
@@ -45,6 +46,7 @@ class Step(BaseOperator):
         if code != DONE:
             raise failure(self.command, code, result)
         if result.get("skip"):
+            context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowSkipException(result.get("reason", "nothing to do"))
         return result
 

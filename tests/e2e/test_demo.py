@@ -2,13 +2,10 @@
 
 import json
 import re
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
-from e2e_support import ROOT
 
 from mmoe.demo.source import FIRST_DAY, SIMULATED_DAYS
 from mmoe.lake.ledger import expired_days
@@ -146,23 +143,6 @@ def test_mixed_precision_was_measured(demo):
     measured = demo.summary["mixed_precision"]
     assert 0 < measured["latency_ratio"] < 5
     assert abs(measured["auc_delta"]) < 1e-3
-
-
-def test_dvc_repeats_the_window_without_airflow_and_caches_no_row(demo, tmp_path):
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(clone),
-        "MMOE_HOME": str(demo.home), "MMOE_PARAMS_FILE": str(clone / "params.yaml"), "MMOE_THREADS": "1",
-    }  # fmt: skip
-    repro = subprocess.run(["dvc", "repro"], cwd=clone, env=environment, capture_output=True, text=True)
-    assert repro.returncode == 0, repro.stdout[-3000:] + repro.stderr[-3000:]
-    gate = json.loads((clone / "var" / "dvc" / "gate.json").read_text())
-    assert gate["verdict"] in {"pass", "fail", "inconclusive"}
-    assert (clone / "var" / "dvc" / "plots" / "losses.csv").stat().st_size > 100
-    assert list((clone / ".dvc" / "cache").rglob("*.*")) == []
-    metrics = subprocess.run(["dvc", "metrics", "show"], cwd=clone, env=environment, capture_output=True, text=True)
-    assert "verdict" in metrics.stdout
 
 
 def test_days_follow_the_documented_timeline(demo):

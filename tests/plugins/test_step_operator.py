@@ -78,3 +78,18 @@ def test_a_real_step_that_is_refused_fails_its_task_with_the_reason(tmp_path):
             print(json.dumps(str(error)))
     """
     assert "nothing is staged" in run_in_airflow(tmp_path, body)
+
+
+def test_a_skipped_step_leaves_its_reason_where_the_ui_shows_it(tmp_path):
+    body = """
+        class TI:
+            pushed = {}
+            def xcom_push(self, key, value): self.pushed[key] = value
+        step = Step(task_id="offer_training", command=["offer-training"])
+        step._run = lambda command: (DONE, ['{"skip": true, "reason": "it was backfilled"}'])
+        try:
+            step.execute({"ti": TI()})
+        except AirflowSkipException as skipped:
+            print(json.dumps([str(skipped), TI.pushed["return_value"]["reason"]]))
+    """
+    assert run_in_airflow(tmp_path, body) == ["it was backfilled", "it was backfilled"]

@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 from fastapi import Depends, HTTPException
 from fastapi.testclient import TestClient
 
+from mmoe.lake.offers import offer
 from mmoe.lake.partitions import manifest_key
 from mmoe.lake.store import Store
 from mmoe.registry.records import Records
@@ -163,6 +165,17 @@ def test_the_data_page_shows_what_became_of_every_day(client: TestClient, settin
     assert "2026-03-01 expired 40 000 2.5 MB - - - deleted with 2 files; was dddddddddddd" in text
     assert "2 ledger entries, chain whole" in text
     assert "case 17" not in text
+
+
+@pytest.mark.usefixtures("full_lake")
+def test_a_backfilled_day_that_no_champion_has_learned_is_listed(client: TestClient, store: Store) -> None:
+    assert "not learned by a champion" not in words(client.get("/data").text)
+    offer(store, date(2026, 3, 3), "backfill__2026-03-03")
+    text = words(client.get("/data").text)
+    assert "Backfilled, not learned by a champion" in text
+    assert "by backfill__2026-03-03" in text
+    store.write_bytes(manifest_key(date(2026, 3, 3)), b"{")
+    assert "not learned by a champion" not in words(client.get("/data").text)
 
 
 @pytest.mark.usefixtures("full_lake")
