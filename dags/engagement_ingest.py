@@ -14,7 +14,7 @@ DOC = """
 - `ingest` reads the day's landing files, coerces them strictly by schema, drops and counts repeats.
   Red: no file has arrived yet, or the day is behind the retention horizon.
 - `validate` runs the day's expectations (Great Expectations).
-  Red: **the day is in quarantine**; the log's last lines name each failed expectation.
+  Red: **the day is in quarantine**; the task's error names each failed expectation, its *Data quality* link shows all.
 - `publish` swaps the partition and its manifest into the lake as one.
 - `offer_training` announces the day to `incremental_training`; skipped in a backfill.
 

@@ -14,6 +14,7 @@ from mmoe.cli.experiments import experiments
 from mmoe.cli.gate import gate
 from mmoe.cli.governance import governance
 from mmoe.cli.monitoring import monitoring
+from mmoe.cli.quarantine import quarantine
 from mmoe.cli.release import release
 from mmoe.cli.training import training
 from mmoe.errors import MmoeError
@@ -22,6 +23,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 for commands in (data, governance, training, experiments, gate, release, monitoring):
     app.registered_commands += commands.registered_commands
     app.registered_groups += commands.registered_groups
+app.add_typer(quarantine, name="quarantine")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from mmoe.demo.narrator import Narrator
 from mmoe.demo.serve import relative
 from mmoe.demo.source import Log
 from mmoe.lake.ledger import expired_days
-from mmoe.lake.publish import list_quarantined
+from mmoe.lake.quarantine import list_quarantined
 from mmoe.lake.reader import published_days
 from mmoe.lake.store import Store, open_store
 from mmoe.registry import Registry

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -73,14 +73,37 @@ class Failure(Frozen):
         return ": ".join(part for part in (place, self.expectation, self.detail) if part)
 
 
+class Release(Frozen):
+    """A person's decision that quarantined rows are published as they are."""
+
+    day: date
+    subject: str
+    """Digest of the staged day: of these rows and no others."""
+    actor: str
+    reason: str
+    at: datetime
+    overrides: tuple[Failure, ...]
+    """The critical failures that the person had before them."""
+
+
 class Validation(Frozen):
     """The outcome of checking a staged day. Only "failed" keeps the day out of the lake."""
 
-    status: Literal["passed", "warned", "failed"]
+    status: Literal["passed", "warned", "failed", "released"]
+    """released: failed, but a person has decided that these rows are published all the same."""
     subject: str
     """Digest of the staged day that was checked."""
     checks: int
     failures: tuple[Failure, ...] = ()
+    release: Release | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever uses the day should know of it."""
+        flagged = [str(failure) for failure in self.failures if failure.severity != "info"]
+        if self.release is not None:
+            flagged.insert(0, f"released from quarantine by {self.release.actor}: {self.release.reason}")
+        return tuple(flagged)
 
 
 class DataFile(Frozen):

@@ -47,6 +47,11 @@ def quarantine_prefix(day: date) -> str:
     return f"{QUARANTINE}/dt={day.isoformat()}/"
 
 
+def release_key(day: date, subject: str) -> str:
+    """Where a person's decision on the quarantined rows with this digest is written."""
+    return f"{quarantine_prefix(day)}releases/{subject[:16]}.json"
+
+
 def staging_prefix(day: date) -> str:
     return f"{STAGING}/dt={day.isoformat()}/"
 

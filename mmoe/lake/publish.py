@@ -1,70 +1,39 @@
-"""A validated day into the lake as one, or into quarantine with its reason."""
+"""A validated day into the lake as one."""
 
 from datetime import date
-from typing import Literal
 
 from mmoe.errors import LakeError, PartitionMissingError
-from mmoe.lake.manifest import (
-    DataFile,
-    Manifest,
-    Problem,
-    SourceFile,
-    Validation,
-    canonical_digest,
-    file_digest,
-    from_json,
-    to_json,
-)
-from mmoe.lake.partitions import (
-    LAKE_LOCK,
-    QUARANTINE,
-    manifest_key,
-    partition_prefix,
-    quarantine_prefix,
-    staging_prefix,
-    validation_key,
-)
+from mmoe.lake.manifest import DataFile, Manifest, Validation, file_digest, from_json, to_json
+from mmoe.lake.partitions import LAKE_LOCK, manifest_key, partition_prefix, staging_prefix, validation_key
+from mmoe.lake.quarantine import close_records
 from mmoe.lake.reader import refuse_expired, refuse_hidden
+from mmoe.lake.representable import representable
 from mmoe.lake.staging import Staged
 from mmoe.lake.store import Store
-from mmoe.parsing import Frozen
 from mmoe.schema import Schema
-
-
-class QuarantineRecord(Frozen):
-    """Why a day is not in the lake. Its raw files stay in the landing zone; this names them and counts, no values."""
-
-    format: Literal[1] = 1
-    day: date
-    reason: str
-    sources: tuple[SourceFile, ...]
-    counts: dict[str, int]
-    rows: int
-    problems: tuple[Problem, ...]
-    validation: Validation
-    closed_by: str | None = None
-    """Digest of what came after it: the manifest that settled the day, or the day's next quarantine record."""
 
 
 def publish(store: Store, staged: Staged, validation: Validation, schema: Schema) -> Manifest:
     """Swap the day's partition in as a whole and close its quarantine records. Same content, same bytes.
 
-    Raises LakeError when the validation failed or belongs to other rows, or when another run publishes other content of
-    the day at the same time, PartitionExpiredError behind the horizon.
+    Rows that a person has released are published without those that no partition can hold. Raises LakeError when the
+    validation failed or belongs to other rows, or when another run publishes other content of the day at the same time,
+    PartitionExpiredError behind the horizon.
     """
     _refuse_unvalidated(staged, validation, schema)
     key = manifest_key(staged.day)
     before = store.read_bytes(key)
+    rows = _to_publish(store, staged, validation, schema)
     manifest = Manifest(
         day=staged.day,
-        files=staged.files,
+        files=rows.files,
         schema_name=staged.schema_name,
         schema_fingerprint=staged.schema_fingerprint,
         sources=staged.sources,
-        counts=staged.counts,
-        nulls=staged.nulls,
-        labels=staged.labels,
-        view_type_rows=staged.view_type_rows,
+        counts=rows.counts,
+        nulls=rows.nulls,
+        labels=rows.labels,
+        view_type_rows=rows.view_type_rows,
         validation=validation,
     )
     with store.lock(LAKE_LOCK):
@@ -72,42 +41,15 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
         refuse_hidden(store, manifest)
         if store.read_bytes(key) not in (before, to_json(manifest)):
             raise _overtaken(staged.day)
-        for file in staged.files:
+        for file in rows.files:
             _put_rows(store, staged.day, file)
         if not store.swap_bytes(key, before, to_json(manifest)) and store.read_bytes(key) != to_json(manifest):
             raise _overtaken(staged.day)
-        kept = {key, *(partition_prefix(staged.day) + file.name for file in staged.files)}
+        kept = {key, *(partition_prefix(staged.day) + file.name for file in rows.files)}
         store.delete(entry.key for entry in store.list(partition_prefix(staged.day)) if entry.key not in kept)
-        _close_records(store, staged.day, manifest.digest)
-    store.delete(staging_prefix(staged.day) + file.name for file in staged.files)
+        close_records(store, staged.day, manifest.digest)
+    store.delete(staging_prefix(staged.day) + file.name for file in {*staged.files, *rows.files})
     return manifest
-
-
-def quarantine(store: Store, staged: Staged, validation: Validation) -> QuarantineRecord:
-    """Record why the day is not published; an earlier publication of the day stays. Same content, same record."""
-    record = QuarantineRecord(
-        day=staged.day,
-        reason=_reason(validation),
-        sources=staged.sources,
-        counts=staged.counts,
-        rows=staged.rows,
-        problems=staged.problems,
-        validation=validation,
-    )
-    with store.lock(LAKE_LOCK):
-        refuse_expired(store, staged.day)
-        digest = canonical_digest(record.model_dump(mode="json"))
-        key = f"{quarantine_prefix(staged.day)}{digest[:12]}.json"
-        store.write_bytes(key, to_json(record))
-        _close_records(store, staged.day, digest, except_key=key)
-    return record
-
-
-def list_quarantined(store: Store, *, closed: bool = False) -> list[QuarantineRecord]:
-    """Open records by day; with `closed`, also those that a later publication settled."""
-    keys = [entry.key for entry in store.list(f"{QUARANTINE}/")]
-    records = [from_json(QuarantineRecord, content, key) for key in keys if (content := store.read_bytes(key))]
-    return [record for record in records if closed or record.closed_by is None]
 
 
 def save_validation(store: Store, day: date, validation: Validation) -> None:
@@ -138,6 +80,18 @@ def _overtaken(day: date) -> LakeError:
     )
 
 
+def _to_publish(store: Store, staged: Staged, validation: Validation, schema: Schema) -> Staged:
+    """The staged rows; of released ones those that a partition can hold, as an interrupted run may have left them."""
+    if validation.release is None:
+        return staged
+    content = store.read_bytes(manifest_key(staged.day))
+    published = from_json(Manifest, content, manifest_key(staged.day)) if content is not None else None
+    if published is None or published.validation != validation:
+        return representable(store, staged, schema)
+    kept = ("files", "counts", "nulls", "labels", "view_type_rows")
+    return staged.model_copy(update={name: getattr(published, name) for name in kept})
+
+
 def _put_rows(store: Store, day: date, file: DataFile) -> None:
     """A staged file into place, or the proof that an interrupted run has put it there already."""
     source, target = staging_prefix(day) + file.name, partition_prefix(day) + file.name
@@ -148,17 +102,3 @@ def _put_rows(store: Store, day: date, file: DataFile) -> None:
         store.put_file(path, target)
     elif not store.list(target) or file_digest(store.local_path(target)) != file.sha256:
         raise PartitionMissingError(f"day={day}: the staged rows are gone; run ingest for the day again.")
-
-
-def _close_records(store: Store, day: date, digest: str, except_key: str | None = None) -> None:
-    for entry in store.list(quarantine_prefix(day)):
-        record = from_json(QuarantineRecord, store.read_bytes(entry.key) or b"", entry.key)
-        if record.closed_by is None and entry.key != except_key:
-            store.write_bytes(entry.key, to_json(record.model_copy(update={"closed_by": digest})))
-
-
-def _reason(validation: Validation) -> str:
-    """The first five critical failures in one line."""
-    critical = [str(failure) for failure in validation.failures if failure.severity == "critical"]
-    more = f"; and {len(critical) - 5} more" if len(critical) > 5 else ""
-    return "; ".join(critical[:5]) + more

@@ -47,6 +47,14 @@ def read_manifest(store: Store, day: date) -> Manifest:
     return from_json(Manifest, content, manifest_key(day))
 
 
+def find_manifest(store: Store, day: date) -> Manifest | None:
+    """The day's manifest, or None when nothing is published."""
+    try:
+        return read_manifest(store, day)
+    except PartitionMissingError:
+        return None
+
+
 def open_partition(store: Store, day: date, schema: Schema) -> Partition:
     """The day's files, with every byte checked against the manifest.
 

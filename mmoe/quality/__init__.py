@@ -1,7 +1,7 @@
-"""Data quality of a staged day. The only package that imports Great Expectations, and only while it validates."""
+"""Data quality of what is staged and stored. The only package that imports Great Expectations, while it validates."""
 
-from mmoe.quality.rules import derive_suite
-from mmoe.quality.suite import load_suite, write_suite
+from mmoe.quality.suite import load_suite, write_suites
 from mmoe.quality.validation import validate
+from mmoe.quality.verification import verify_partition, verify_scores
 
-__all__ = ["derive_suite", "load_suite", "validate", "write_suite"]
+__all__ = ["load_suite", "validate", "verify_partition", "verify_scores", "write_suites"]

@@ -22,7 +22,7 @@ def derive_suite(schema: Schema) -> dict[str, Any]:
     features = schema.features
     names = (*features.categorical, *features.numeric, *features.multivalued)
     expectations = [
-        _expect("table_columns_to_match_ordered_list", "critical", column_list=list(checked_columns(schema))),
+        expect("table_columns_to_match_ordered_list", "critical", column_list=list(checked_columns(schema))),
         *_volume(),
         *_identity(schema),
         *(rule for name in (*features.categorical, *features.multivalued) for rule in _known(name)),
@@ -46,27 +46,27 @@ def checked_columns(schema: Schema) -> tuple[str, ...]:
 def _volume() -> list[Expectation]:
     """An empty batch passes nearly every other expectation, so that there are rows must be said first."""
     return [
-        _expect("table_row_count_to_be_between", "critical", min_value=1),
-        _between("table_row_count", "critical", "rows_floor", "rows_ceiling"),
-        _each_view_type(_between("table_row_count", "warning", "rows_low", "rows_high")),
+        expect("table_row_count_to_be_between", "critical", min_value=1),
+        between("table_row_count", "critical", "rows_floor", "rows_ceiling"),
+        _each_view_type(between("table_row_count", "warning", "rows_low", "rows_high")),
     ]
 
 
 def _identity(schema: Schema) -> list[Expectation]:
     return [
-        _expect("column_values_to_not_be_null", "critical", column=EVENT_ID),
-        _expect("column_values_to_be_unique", "critical", column=EVENT_ID),
-        _expect("column_values_to_not_be_null", "critical", column=EVENT_TIME),
-        _between("column_values", "critical", "earliest", "latest", column=EVENT_TIME),
-        _expect("column_values_to_not_be_null", "critical", column=VIEW_TYPE),
-        _expect("column_values_to_be_in_set", "critical", column=VIEW_TYPE, value_set=list(schema.view_type.names)),
-        _expect(
+        expect("column_values_to_not_be_null", "critical", column=EVENT_ID),
+        expect("column_values_to_be_unique", "critical", column=EVENT_ID),
+        expect("column_values_to_not_be_null", "critical", column=EVENT_TIME),
+        between("column_values", "critical", "earliest", "latest", column=EVENT_TIME),
+        expect("column_values_to_not_be_null", "critical", column=VIEW_TYPE),
+        expect("column_values_to_be_in_set", "critical", column=VIEW_TYPE, value_set=list(schema.view_type.names)),
+        expect(
             "column_distinct_values_to_contain_set",
             "warning",
             column=VIEW_TYPE,
             value_set={"$PARAMETER": "usual_view_types"},
         ),
-        _expect("column_values_to_not_be_null", "critical", column=GROUP_ID, mostly=0.95),
+        expect("column_values_to_not_be_null", "critical", column=GROUP_ID, mostly=0.95),
     ]
 
 
@@ -74,38 +74,38 @@ def _known(name: str) -> list[Expectation]:
     """An all-null column passes every value check, so its share of known values is checked on its own."""
     share = "column_proportion_of_non_null_values"
     return [
-        _expect(f"{share}_to_be_between", "warning", column=name, min_value=0.01),
-        _expect(f"{share}_to_be_between", "warning", column=name, min_value={"$PARAMETER": f"{name}_known"}),
+        expect(f"{share}_to_be_between", "warning", column=name, min_value=0.01),
+        expect(f"{share}_to_be_between", "warning", column=name, min_value={"$PARAMETER": f"{name}_known"}),
     ]
 
 
 def _finite(name: str) -> Expectation:
     bounds = {"min_value": -FLOAT32_MAX, "max_value": FLOAT32_MAX}
-    return _expect("column_values_to_be_between", "critical", column=name, **bounds)
+    return expect("column_values_to_be_between", "critical", column=name, **bounds)
 
 
 def _short_lists(name: str) -> Expectation:
-    return _expect("column_values_to_be_between", "warning", column=name, min_value=0, max_value=LONGEST_LIST)
+    return expect("column_values_to_be_between", "warning", column=name, min_value=0, max_value=LONGEST_LIST)
 
 
 def _label(schema: Schema, head: str) -> list[Expectation]:
     label = schema.labels[head]
-    rules = [_expect("column_values_to_be_in_set", "critical", column=head, value_set=[0, 1])]
+    rules = [expect("column_values_to_be_in_set", "critical", column=head, value_set=[0, 1])]
     if label.maturity_days == 0:
         rules += [
-            _expect("column_values_to_not_be_null", "critical", column=head, mostly=0.5),
-            _expect("column_values_to_not_be_null", "warning", column=head, mostly=0.99),
+            expect("column_values_to_not_be_null", "critical", column=head, mostly=0.5),
+            expect("column_values_to_not_be_null", "warning", column=head, mostly=0.99),
         ]
     rules += [
-        _each_view_type(_between("column_mean", "critical", f"{head}_floor", f"{head}_ceiling", column=head)),
-        _each_view_type(_between("column_mean", "warning", f"{head}_low", f"{head}_high", column=head)),
+        _each_view_type(between("column_mean", "critical", f"{head}_floor", f"{head}_ceiling", column=head)),
+        _each_view_type(between("column_mean", "warning", f"{head}_low", f"{head}_high", column=head)),
     ]
     if label.implies is not None:
         pair = {"column_A": label.implies, "column_B": head, "or_equal": True}
         pair |= {"ignore_row_if": "either_value_is_missing"}
         rules += [
-            _expect("column_pair_values_a_to_be_greater_than_b", "critical", mostly=0.95, **pair),
-            _expect("column_pair_values_a_to_be_greater_than_b", "warning", **pair),
+            expect("column_pair_values_a_to_be_greater_than_b", "critical", mostly=0.95, **pair),
+            expect("column_pair_values_a_to_be_greater_than_b", "warning", **pair),
         ]
     return rules
 
@@ -114,8 +114,8 @@ def _drift(name: str) -> list[Expectation]:
     """Against the days before, missing values included. Drift is news, and only a transformed feature is a fault."""
     psi = {"column": name, "reference": {"$PARAMETER": f"{name}_reference"}}
     return [
-        _each_view_type(_expect("column_psi_to_be_between", "critical", max_value=TRANSFORMED, **psi)),
-        _each_view_type(_expect("column_psi_to_be_between", "warning", max_value=DRIFTED, **psi)),
+        _each_view_type(expect("column_psi_to_be_between", "critical", max_value=TRANSFORMED, **psi)),
+        _each_view_type(expect("column_psi_to_be_between", "warning", max_value=DRIFTED, **psi)),
     ]
 
 
@@ -124,10 +124,10 @@ def _each_view_type(rule: Expectation) -> Expectation:
     return {**rule, "meta": {PER_VIEW_TYPE: True}}
 
 
-def _between(what: str, severity: str, low: str, high: str, **kwargs: Any) -> Expectation:
+def between(what: str, severity: str, low: str, high: str, **kwargs: Any) -> Expectation:
     bounds = {"min_value": {"$PARAMETER": low}, "max_value": {"$PARAMETER": high}}
-    return _expect(f"{what}_to_be_between", severity, **kwargs, **bounds)
+    return expect(f"{what}_to_be_between", severity, **kwargs, **bounds)
 
 
-def _expect(name: str, severity: str, **kwargs: Any) -> Expectation:
+def expect(name: str, severity: str, **kwargs: Any) -> Expectation:
     return {"type": f"expect_{name}", "kwargs": kwargs, "severity": severity}

@@ -40,7 +40,7 @@ def validate(
     subjects = [
         Subject(
             view_type=None,
-            rows=Blocks(paths=paths, prepare=lambda rows: _with_list_lengths(rows, schema)),
+            rows=Blocks(paths=paths, prepare=lambda rows: with_list_lengths(rows, schema)),
             parameters=bounds(schema, staged.day, usual, staged.rows),
             unknown=_unknown(staged.labels),
         ),
@@ -104,7 +104,7 @@ def _unknown(labels: Mapping[str, LabelCount]) -> frozenset[str]:
     return frozenset(head for head, count in labels.items() if count.rate is None)
 
 
-def _with_list_lengths(rows: pa.Table, schema: Schema) -> pa.Table:
+def with_list_lengths(rows: pa.Table, schema: Schema) -> pa.Table:
     """A multi-valued feature is checked by the lengths of its lists."""
     for name in schema.features.multivalued:
         rows = rows.set_column(rows.column_names.index(name), name, pc.list_value_length(rows[name]))

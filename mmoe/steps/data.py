@@ -8,7 +8,8 @@ from mmoe.errors import LakeError
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.landing import deliver, find_days
 from mmoe.lake.offers import how_to_train, offer
-from mmoe.lake.publish import load_validation, publish, quarantine, save_validation
+from mmoe.lake.publish import load_validation, publish, save_validation
+from mmoe.lake.quarantine import quarantine, with_release, withdraw
 from mmoe.lake.reader import trailing_manifests
 from mmoe.lake.staging import load_staged
 from mmoe.steps.context import Context
@@ -34,19 +35,30 @@ def validate_step(context: Context, day: date) -> dict[str, Any]:
     from mmoe.quality import validate
 
     staged = load_staged(context.store, day)
-    validation = validate(context.store, staged, context.schema, trailing_manifests(context.store, day))
+    found = validate(context.store, staged, context.schema, trailing_manifests(context.store, day))
+    validation = with_release(context.store, day, found)
     save_validation(context.store, day, validation)
     if validation.status == "failed":
         record = quarantine(context.store, staged, validation)
         raise LakeError(f"day={day}: quarantined: {record.reason}. Correct the landing files, then clear this run.")
-    warnings = [str(failure) for failure in validation.failures]
-    return {"day": str(day), "status": validation.status, "checks": validation.checks, "warnings": warnings}
+    return {
+        "day": str(day),
+        "status": validation.status,
+        "checks": validation.checks,
+        "warnings": list(validation.warnings),
+    }
 
 
 def publish_step(context: Context, day: date) -> dict[str, Any]:
     """The validated day into the lake."""
+    from mmoe.quality import verify_partition
+
     staged = load_staged(context.store, day)
     manifest = publish(context.store, staged, load_validation(context.store, day), context.schema)
+    verified = verify_partition(context.store, context.schema, manifest)
+    if verified.status == "failed":
+        record = withdraw(context.store, manifest, verified)
+        raise LakeError(f"day={day}: {record.reason}. Clear this run from ingest.")
     return {"day": str(day), "rows": manifest.rows, "bytes": manifest.bytes, "manifest": manifest.digest}
 
 

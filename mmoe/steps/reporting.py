@@ -98,7 +98,7 @@ def used_day(context: Context, day: date, use: str) -> UsedDay:
     if day not in published_days(context.store):
         return UsedDay.model_validate({"day": day, "use": use, "rows": None, "expired": bool(behind and day < behind)})
     manifest = read_manifest(context.store, day)
-    warnings = tuple(str(failure) for failure in manifest.validation.failures)
+    warnings = manifest.validation.warnings
     return UsedDay.model_validate(
         {"day": day, "use": use, "rows": manifest.rows, "expired": False, "warnings": warnings}
     )

@@ -11,6 +11,7 @@ import typer
 from mmoe.data.hashing import GroupShare
 from mmoe.data.teachers import Teacher
 from mmoe.errors import TrainingError
+from mmoe.quality import verify_scores
 from mmoe.registry import Registry, UsedDay, Version, VersionRecord, VersionRecords
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
@@ -118,7 +119,9 @@ def score_day(context: Context, scorer: Scorer, ref: DayRef, *, groups: GroupSha
     name = f"{scorer.digest}-{ref.digest[:12]}" + (f"-{groups.share:g}" if groups else "")
 
     def write(path: Path) -> None:
-        scorer.score_partition(open_day(context, ref), path, groups=groups)
+        partition = open_day(context, ref)
+        scorer.score_partition(partition, path, groups=groups)
+        verify_scores(context.store, context.schema, path, partition=partition, name=name, whole=groups is None)
         typer.echo(f"scored {ref.day}")
 
     return keep_scores(context, ref.day, name, write)

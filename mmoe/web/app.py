@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -11,8 +12,10 @@ from mmoe.errors import MmoeError
 from mmoe.settings import load_settings
 from mmoe.web.actions import Actions
 from mmoe.web.calendar import WEEKDAYS, months
+from mmoe.web.charts import bars
 from mmoe.web.lake_page import read_lake
-from mmoe.web.pages import ReadSettings, file_or_404, page
+from mmoe.web.pages import ReadSettings, file_or_404, not_found, page
+from mmoe.web.partition_page import read_partition
 from mmoe.web.promotion_routes import promotions_router
 from mmoe.web.reports import report_of_run
 from mmoe.web.retention_page import read_retention
@@ -84,6 +87,14 @@ def data_router(read_settings: ReadSettings) -> APIRouter:
     @router.get("/retention")
     def retention() -> HTMLResponse:
         return page("retention.html", page=read_retention(read_settings()))
+
+    @router.get("/data/{day}")
+    def partition(day: str) -> HTMLResponse:
+        try:
+            found = read_partition(read_settings(), date.fromisoformat(day))
+        except ValueError:
+            found = None
+        return page("partition.html", page=found, draw=bars) if found else not_found(f"No day {day!r} in the lake.")
 
     return router
 

@@ -9,6 +9,7 @@ from mmoe.report.svg import Axis, element, line, path, picture, text
 
 Point = tuple[date, float]
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
+BAR_HEIGHT, BAR_STEP = 24, 7
 WIDTH, HEIGHT, LEFT, RIGHT = 420, 150, 52, 410
 
 
@@ -20,6 +21,20 @@ def sparkline(points: Sequence[Point], label: str) -> Markup:
     if places:
         drawn.append(element("circle", cx=places[-1][0], cy=places[-1][1], r=2.5, class_="spark-end"))
     return picture(SPARK_WIDTH, SPARK_HEIGHT, label, *drawn)
+
+
+def bars(days: Sequence[tuple[date, float | None]], label: str) -> Markup:
+    """Oldest first, from zero; the last one is the day itself. A day without a value has none."""
+    most = max((value for _, value in days if value is not None), default=0.0)
+    axis = Axis(low=0.0, high=most or 1.0, start=0.0, end=BAR_HEIGHT - 2)
+    drawn = []
+    for number, (_, value) in enumerate(days):
+        if value is not None:
+            height = max(axis.at(value), 1.0)
+            side = "own" if number == len(days) - 1 else "earlier"
+            place = {"x": number * BAR_STEP, "y": BAR_HEIGHT - height, "width": BAR_STEP - 2, "height": height}
+            drawn.append(element("rect", class_=side, **place))
+    return picture(len(days) * BAR_STEP, BAR_HEIGHT, label, *drawn)
 
 
 def timeline(

@@ -12,7 +12,7 @@ from mmoe.lake.ledger import Expired
 from mmoe.lake.manifest import Manifest
 from mmoe.lake.offers import Offer, open_offers
 from mmoe.lake.partitions import ENGAGEMENT
-from mmoe.lake.publish import QuarantineRecord, list_quarantined
+from mmoe.lake.quarantine import QuarantineRecord, list_quarantined
 from mmoe.lake.reader import published_days, read_manifest, stored_days
 from mmoe.lake.store import Store, open_store
 from mmoe.settings import Settings

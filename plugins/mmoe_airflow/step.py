@@ -17,7 +17,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from mmoe_airflow.links import MlflowRun
+from mmoe_airflow.links import DataQuality, MlflowRun
 
 DONE, REFUSED, USAGE = 0, 1, 2
 
@@ -31,7 +31,7 @@ class Step(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("command", "options")
-    operator_extra_links = (MlflowRun(),)
+    operator_extra_links = (MlflowRun(), DataQuality())
     ui_color = "#e8f0ec"
 
     def __init__(self, *, command: Sequence[str], options: dict[str, str] | None = None, **kwargs: Any) -> None:

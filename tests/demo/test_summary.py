@@ -6,7 +6,7 @@ import pytest
 from mmoe.demo.airflow_api import AirflowError
 from mmoe.demo.summary import expected, lifts, refuse_unexpected, seconds_between
 from mmoe.lake.manifest import Validation
-from mmoe.lake.publish import QuarantineRecord
+from mmoe.lake.quarantine import QuarantineRecord
 from mmoe.lake.store import open_store
 from mmoe.settings import Settings
 

@@ -114,19 +114,28 @@ def test_no_pickle_is_stored_anywhere(demo):
     assert [path for path in demo.home.rglob("*") if path.suffix in suspicious] == []
 
 
-def test_no_row_and_no_secret_reaches_logs_or_airflows_database(demo, store):
+def test_no_row_and_no_secret_reaches_logs_databases_records_or_reports(demo, settings, store):
     import pyarrow.parquet as parquet
 
     partition = open_partition(store, published_days(store)[0], load_schema("ads"))
-    ids = parquet.read_table(partition.files[0], columns=["event_id"])["event_id"].to_pylist()[:50]
+    broken = settings.landing_path / f"dt={FIRST_DAY.replace(day=14)}" / "part-0.parquet"
+    rows = [parquet.read_table(path, columns=["event_id"])["event_id"] for path in (partition.files[0], broken)]
+    ids = [name for each in rows for name in each.drop_null().to_pylist()[:50]]
     secrets = list(json.loads((demo.home / "airflow" / "passwords.json").read_text()).values())
-    for path in [
-        *demo.home.glob("airflow/logs/**/*.log"),
-        *demo.home.glob("logs/*.log"),
-        demo.home / "airflow/airflow.db",
-    ]:
+    planted = ["unknown_surface"]  # a view type that only the broken day's rows have
+    places = (
+        "airflow/logs/**/*.log",
+        "logs/*.log",
+        "airflow/airflow.db",
+        "mlflow/*.db",
+        "lake/**/*.json*",
+        "reports/**/*",
+    )
+    files = [path for place in places for path in demo.home.glob(place) if path.is_file()]
+    assert {path.suffix for path in files} >= {".log", ".db", ".json", ".html"}
+    for path in files:
         content = path.read_bytes()
-        assert not any(needle.encode() in content for needle in (*ids, *secrets)), path
+        assert not any(needle.encode() in content for needle in (*ids, *secrets, *planted)), path
 
 
 def test_the_report_is_one_self_contained_page(demo):

@@ -9,7 +9,8 @@ from mmoe.lake import retention
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Failure, Validation
 from mmoe.lake.partitions import scores_key
-from mmoe.lake.publish import publish, quarantine, save_validation
+from mmoe.lake.publish import publish, save_validation
+from mmoe.lake.quarantine import quarantine
 
 FIRST = date(2026, 3, 1)
 DAYS = [FIRST + timedelta(days=number) for number in range(6)]

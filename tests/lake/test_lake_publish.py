@@ -7,7 +7,8 @@ from mmoe.lake.horizon import Horizon, advance_horizon
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Failure, Manifest, Validation
 from mmoe.lake.partitions import manifest_key, partition_prefix
-from mmoe.lake.publish import list_quarantined, load_validation, publish, quarantine, save_validation
+from mmoe.lake.publish import load_validation, publish, save_validation
+from mmoe.lake.quarantine import list_quarantined, quarantine
 from mmoe.lake.reader import open_partition, published_days, read_manifest, trailing_manifests
 from mmoe.lake.staging import staged_paths
 from mmoe.schema import Schema

@@ -15,7 +15,7 @@ from mmoe.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 STATUS = {
     "/mmoe/promotions": 200, "/mmoe/monitoring": 200, "/mmoe/compare?a=1&b=2": 200, "/mmoe/data": 200,
-    "/mmoe/retention": 200,
+    "/mmoe/data/2026-09-01": 404, "/mmoe/retention": 200,
     "/mmoe/reports/r1": 200, "/mmoe/reports/r1/report.json": 200,
     "/mmoe/runs/batch_training/run-1": 200, "/mmoe/": 307, "/mmoe/reports/absent": 404, "/mmoe/docs": 404,
     "/mmoe/openapi.json": 404, "/mmoe/no/such/page": 404,

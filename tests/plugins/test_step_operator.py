@@ -93,3 +93,16 @@ def test_a_skipped_step_leaves_its_reason_where_the_ui_shows_it(tmp_path):
             print(json.dumps([str(skipped), TI.pushed["return_value"]["reason"]]))
     """
     assert run_in_airflow(tmp_path, body) == ["it was backfilled", "it was backfilled"]
+
+
+def test_a_task_on_a_day_leads_to_the_days_page_and_others_nowhere(tmp_path):
+    body = """
+        from mmoe_airflow.links import DataQuality
+        steps = [
+            Step(task_id="validate", command=["validate"], options={"date": "2026-09-01"}),
+            Step(task_id="unrendered", command=["validate"], options={"date": "{{ partition_key }}"}),
+            Step(task_id="train", command=["train", "batch"], options={"plan": "p"}),
+        ]
+        print(json.dumps([DataQuality().get_link(step, ti_key=None) for step in steps]))
+    """
+    assert run_in_airflow(tmp_path, body) == ["/mmoe/data/2026-09-01", "", ""]

@@ -5,9 +5,9 @@ from handmade import SCHEMA
 
 from mmoe.errors import SchemaError
 from mmoe.lake.partitions import canonical_schema
-from mmoe.quality import derive_suite, load_suite, write_suite
-from mmoe.quality.rules import checked_columns
-from mmoe.quality.suite import SUITES
+from mmoe.quality import load_suite, write_suites
+from mmoe.quality.rules import checked_columns, derive_suite
+from mmoe.quality.suite import DERIVED, SUITES, suite_path
 from mmoe.schema import Schema, load_schema
 
 
@@ -22,12 +22,28 @@ def test_a_checked_in_suite_covers_exactly_the_schemas_columns(name):
     assert suite == load_suite(schema) == derive_suite(schema)
 
 
+@pytest.mark.parametrize("name", ["ads", "kuairand"])
+@pytest.mark.parametrize("kind", ["rows", "published", "scores"])
+def test_every_kind_of_suite_is_checked_in_as_derived(name, kind):
+    schema = load_schema(name)
+    assert suite_path(schema, SUITES, kind).is_file()
+    assert load_suite(schema, kind=kind) == DERIVED[kind](schema)
+
+
+def test_a_scores_suite_for_other_heads_is_refused(tmp_path):
+    write_suites(SCHEMA, tmp_path)
+    content = SCHEMA.model_dump(mode="json")
+    content["labels"]["hide"] = {}
+    with pytest.raises(SchemaError, match=r"other columns than schema 'handmade' has \(hide\)"):
+        load_suite(Schema.model_validate(content), tmp_path, "scores")
+
+
 def test_a_schema_without_a_file_gets_the_derived_suite(tmp_path):
     assert load_suite(SCHEMA, tmp_path) == derive_suite(SCHEMA)
 
 
 def test_a_suite_edited_by_hand_is_used_as_it_is(tmp_path):
-    path = write_suite(SCHEMA, tmp_path)
+    path = write_suites(SCHEMA, tmp_path)[0]
     suite = json.loads(path.read_text())
     assert suite == derive_suite(SCHEMA)
     suite["expectations"].append({"type": "expect_column_max_to_be_between", "kwargs": {"column": "price"}})
@@ -36,7 +52,7 @@ def test_a_suite_edited_by_hand_is_used_as_it_is(tmp_path):
 
 
 def test_a_suite_for_other_columns_is_refused_with_their_names(tmp_path):
-    write_suite(SCHEMA, tmp_path)
+    write_suites(SCHEMA, tmp_path)
     content = SCHEMA.model_dump(mode="json")
     content["features"]["numeric"]["margin"] = {}
     with pytest.raises(SchemaError, match=r"other columns than schema 'handmade' has \(margin\)"):

@@ -12,10 +12,12 @@ from mmoe.lake.examination import read_examination
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Validation
 from mmoe.lake.partitions import staging_prefix
-from mmoe.lake.publish import publish, quarantine
+from mmoe.lake.publish import publish
+from mmoe.lake.quarantine import quarantine
 from mmoe.lake.reader import trailing_manifests
 from mmoe.lake.store import open_store
-from mmoe.quality import derive_suite, validate
+from mmoe.quality import validate
+from mmoe.quality.rules import derive_suite
 
 
 def check(store, landing, raw, trailing=()):

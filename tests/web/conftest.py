@@ -1,6 +1,7 @@
 """A home with a lake, promotion records and reports, written through the formats that the pipeline writes."""
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from mmoe.lake.horizon import Horizon, advance_horizon
 from mmoe.lake.ledger import Expired, Statement
 from mmoe.lake.manifest import DataFile, Failure, LabelCount, Manifest, Validation, to_json
 from mmoe.lake.partitions import manifest_key, quarantine_prefix
-from mmoe.lake.publish import QuarantineRecord
+from mmoe.lake.quarantine import QuarantineRecord
 from mmoe.lake.store import Store, open_store
 from mmoe.registry.monitored import Monitored
 from mmoe.registry.records import PromotionRecord, Records, VersionRecord, VersionRecords
@@ -162,3 +163,6 @@ def write_records(settings: Settings) -> Callable[..., None]:
             Records(settings).write(record)
 
     return write
+
+
+sys.path.append(str(Path(__file__).parents[1] / "lake"))  # for handmade.py
