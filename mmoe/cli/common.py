@@ -72,5 +72,4 @@ def table_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     for line in cells:
         aligned = zip(line, widths, right, strict=True)
         padded = [cell.rjust(width) if number else cell.ljust(width) for cell, width, number in aligned]
-        padded = [cell.rjust(width) if number else cell.ljust(width) for cell, width, number in aligned]
         yield "  ".join(padded).rstrip()

@@ -6,8 +6,9 @@ from datetime import date
 from pathlib import Path
 
 from mmoe.data.aside import exclusive, written_aside
+from mmoe.errors import LakeError
 from mmoe.lake.partitions import LAKE_LOCK, scores_key
-from mmoe.lake.reader import Partition, open_partition, refuse_expired
+from mmoe.lake.reader import Partition, open_partition, read_manifest
 from mmoe.registry import Registry
 from mmoe.steps.context import Context
 from mmoe.steps.plan import DayRef, ModelRef, Plan
@@ -72,6 +73,7 @@ def keep_scores(context: Context, day: date, name: str, write: Callable[[Path], 
         with context.store.lock(f"scores-{day}-{name}"), context.store.writer(key) as (path, commit):
             write(path)
             with context.store.lock(LAKE_LOCK):
-                refuse_expired(context.store, day)
+                if read_manifest(context.store, day).digest[:12] not in name:
+                    raise LakeError(f"day={day}: published anew while it was scored; make a new plan.")
                 commit()
     return context.store.local_path(key)

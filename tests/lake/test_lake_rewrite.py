@@ -3,6 +3,11 @@
 import bz2
 import gzip
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +26,12 @@ from mmoe.lake.holds import Hold, add_hold, end_hold
 from mmoe.lake.horizon import Horizon, advance_horizon
 from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Validation
-from mmoe.lake.partitions import manifest_key, partition_prefix
+from mmoe.lake.partitions import manifest_key, partition_prefix, scores_key
 from mmoe.lake.publish import publish
 from mmoe.lake.reader import open_partition, published_days, read_manifest
+from mmoe.lake.registered import registered_stores
+from mmoe.lake.store import open_store
+from mmoe.settings import Settings
 
 PARTS = RetentionConfig(days=5, view_types={"search": 3}, labels={"long_click": 2}, max_share=0.9)
 # The horizon is DAYS[1]; search goes before DAYS[3], long clicks before DAYS[4].
@@ -138,6 +146,30 @@ def test_other_copies_with_such_rows_go_and_copies_without_stay(lake, tmp_path):
     assert harmless.exists()
 
 
+@pytest.mark.parametrize(
+    ("day", "view_type", "label", "goes"),
+    [
+        (DAYS[2], "search", None, True),
+        (DAYS[2], "home", None, False),
+        (DAYS[3], "search", 1, True),
+        (DAYS[3], "search", None, False),
+        (DAYS[4], "search", 1, False),
+    ],
+)
+def test_a_score_set_goes_when_a_row_or_a_known_label_of_it_must(stores, day, view_type, label, goes):
+    table = pa.table(
+        {
+            "example_id": ["a"], "group_id": [1], "view_type": [view_type], "head": ["long_click"],
+            "logit": pa.array([0.5], pa.float32()), "label": pa.array([label], pa.int8()),
+        }
+    ).replace_schema_metadata({"mmoe.day": str(day)})  # fmt: skip
+    with stores.store.writer(scores_key(day, "m" * 8)) as (path, commit):
+        pq.write_table(table, path)
+        commit()
+    expire(stores, PARTS)
+    assert bool(stores.store.list("scores/")) != goes
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.tsv.gz", "rows.jsonl", "rows.ndjson.bz2", "rows.csv.zst"])
 def test_raw_text_files_keep_name_format_and_every_other_row(stores, landing, name):
     day = DAYS[2]
@@ -246,3 +278,35 @@ def replace_schema(stores, schema):
     for holder in stores.holders:
         holder._schema = schema
     return replace(stores, schema=schema)
+
+
+@pytest.mark.parametrize("step", [5, 13])
+def test_a_process_killed_by_the_kernel_leaves_what_the_next_run_finishes(stores, tmp_path, step):
+    """Unlike an exception, SIGKILL runs no cleanup: whatever lies aside must be found and removed too."""
+    for day in (DAYS[0], DAYS[2], DAYS[5]):
+        publish_day(stores, day)
+    shutil.copytree(tmp_path, undisturbed := tmp_path.parent / f"{tmp_path.name}-undisturbed")
+    expire(stores_at(undisturbed), PARTS)
+    script = f"""
+import os, signal
+from pathlib import Path
+from interrupted import InterruptedStore
+from test_lake_rewrite import PARTS, expire, stores_at
+def count(self):
+    self.changes -= 1
+    if self.changes < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+InterruptedStore.count = count
+expire(InterruptedStore.over(stores_at(Path({str(tmp_path)!r})), {step}), PARTS)
+"""
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path})
+    assert killed.returncode == -9
+    expire(stores, PARTS)
+    assert state(stores) == state(stores_at(undisturbed))
+    assert audit(stores, AS_OF, PARTS).ok
+
+
+def stores_at(home):
+    settings = Settings(home=home, dvc_project=home / "project")
+    return registered_stores(settings, SCHEMA, open_store(settings.lake_url))

@@ -1,0 +1,180 @@
+"""Where copies hide: every registered place, and files whose name or path says nothing."""
+
+import gzip
+import json
+import shutil
+import sqlite3
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from handmade import SCHEMA, raw_rows
+from lakes import AS_OF, DAYS, expire, planned, publish_day
+
+from mmoe.config import RetentionConfig
+from mmoe.errors import SettingsError
+from mmoe.lake import ledger
+from mmoe.lake.audit import audit
+from mmoe.lake.holders import FolderHolder
+from mmoe.lake.inventory import known_files
+from mmoe.lake.registered import dvc_places, extra_places, registered_stores
+from mmoe.settings import Settings
+
+KEEP_FOUR = RetentionConfig(days=4, max_share=1.0)
+
+
+def text_rows(day):
+    rows = raw_rows(day, rows=30).drop_columns(["topics"])
+    return rows.set_column(1, "event_time", rows["event_time"].cast(pa.string()))
+
+
+def as_parquet(rows, path):
+    pq.write_table(rows, path)
+
+
+def as_arrow(rows, path):
+    with pa.ipc.new_file(path, rows.schema) as writer:
+        writer.write_table(rows)
+
+
+def as_csv_gz(rows, path):
+    with pa.output_stream(path, compression="gzip") as sink:
+        pyarrow.csv.write_csv(rows, sink)
+
+
+def as_tsv(rows, path):
+    pyarrow.csv.write_csv(rows, path, pyarrow.csv.WriteOptions(delimiter="\t"))
+
+
+def as_json_lines(rows, path):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows.to_pylist()))
+
+
+def as_split_table(rows, path):
+    """As MLflow's log_table writes it."""
+    content = {"columns": rows.column_names, "data": [list(row.values()) for row in rows.to_pylist()]}
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("write", [as_parquet, as_arrow, as_csv_gz, as_tsv, as_json_lines, as_split_table])
+def test_a_file_is_known_by_its_rows_under_any_name(stores, tmp_path, write):
+    folder = tmp_path / "mlflow" / "artifacts" / "1"
+    folder.mkdir(parents=True)
+    for name, day in (("old", DAYS[0]), ("new", DAYS[5])):
+        write(text_rows(day), folder / name)
+    assert [(item.kind, item.day, item.files) for item in planned(stores, KEEP_FOUR).items] == [("mlflow", DAYS[0], 1)]
+    expire(stores, KEEP_FOUR)
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+
+def test_a_file_of_several_days_goes_with_its_oldest(stores, tmp_path):
+    (tmp_path / "work").mkdir()
+    dump = tmp_path / "work" / "window.parquet"
+    pq.write_table(pa.concat_tables([raw_rows(DAYS[4]), raw_rows(DAYS[1])]), dump)
+    expire(stores, KEEP_FOUR)
+    assert not dump.exists()
+
+
+def test_a_copy_is_known_by_its_digest_while_and_after_its_day_exists(stores, landing, tmp_path):
+    """By a look that cannot tell rows by their columns, as with a format that is not recognised."""
+    publish_day(stores, DAYS[0])
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    shutil.copy(landing / f"dt={DAYS[0]}" / "part-0.parquet", copies / "raw")
+    nameless = SCHEMA.event_time.model_copy(update={"column": "none"})
+    blind = FolderHolder("copies", copies, SCHEMA.model_copy(update={"event_id": ("none",), "event_time": nameless}))
+    assert [(copy.key, copy.day) for copy in blind.copies(known_files(stores.store, ()))] == [("raw", DAYS[0])]
+    content = (copies / "raw").read_bytes()
+    expire(stores, KEEP_FOUR)
+    assert not copies.exists()
+    copies.mkdir()
+    (copies / "again").write_bytes(content)
+    chain = ledger.entries(stores.store)
+    assert [(copy.key, copy.day) for copy in blind.copies(known_files(stores.store, chain))] == [("again", DAYS[0])]
+
+
+def test_rows_of_no_known_day_are_kept_and_fail_the_audit(stores, tmp_path):
+    (tmp_path / "work").mkdir()
+    path = tmp_path / "work" / "predictions.csv"
+    path.write_text("event_id,score\nx,0.5\n")
+    assert planned(stores, KEEP_FOUR).undated == ("home:work/predictions.csv",)
+    expire(stores, KEEP_FOUR)
+    report = audit(stores, AS_OF, KEEP_FOUR)
+    assert not report.ok
+    assert report.findings == [
+        "home:work/predictions.csv holds rows of no known day; move it below a dt=YYYY-MM-DD folder or delete it."
+    ]
+    moved = tmp_path / "work" / f"dt={DAYS[0]}" / "predictions.csv"
+    moved.parent.mkdir()
+    path.rename(moved)
+    expire(stores, KEEP_FOUR)
+    assert not moved.exists()
+    assert audit(stores, AS_OF, KEEP_FOUR).ok
+
+
+def test_what_holds_no_rows_is_left_alone(stores, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "plan.json").write_text('{"days": ["2026-03-01"], "kind": "batch"}')
+    (work / "losses.csv").write_text("loss,rows,value\nclick,100,0.5\n")
+    (work / "log.txt").write_text("2026-03-01, event_id of no row\n")
+    (work / "weights.safetensors").write_bytes(bytes(range(256)) * 10)
+    (work / "notes.gz").write_bytes(gzip.compress(b"user_id, but no rows"))
+    (work / "empty").write_bytes(b"")
+    pq.write_table(pa.table({"head": ["click"], "auc": [0.7]}), work / "metrics.parquet")
+    with sqlite3.connect(work / "mlflow.db") as database:
+        database.execute("create table runs (event_id, event_time)")
+    before = sorted(work.iterdir())
+    plan = planned(stores, KEEP_FOUR)
+    assert (plan.items, plan.undated) == ((), ())
+    expire(stores, KEEP_FOUR)
+    assert sorted(work.iterdir()) == before
+
+
+def test_dvc_cache_and_remotes_extra_stores_and_the_local_cache_are_walked(store, tmp_path):
+    project, home = tmp_path / "project", tmp_path
+    (project / ".dvc").mkdir(parents=True)
+    (project / ".dvc" / "config").write_text(
+        "[core]\nremote = backup\n['remote \"backup\"']\nurl = ../../remote\n[cache]\ndir = ../../dvc-cache\n"
+    )
+    places = {
+        "dvc": project / ".dvc" / "tmp" / "exps" / "x.parquet",
+        "dvc-cache": tmp_path / "dvc-cache" / "files" / "md5" / "ab" / "cdef",
+        "dvc-backup": tmp_path / "remote" / "files" / "md5" / "ab" / "cdef",
+        "dumps": tmp_path / "elsewhere" / "dump.parquet",
+        "cache": home / "cache" / "lake" / "engagement" / f"dt={DAYS[0]}" / "0123456789abcdef" / "part-0.parquet",
+        "work": home / "work" / "eval.parquet",
+    }
+    for path in places.values():
+        path.parent.mkdir(parents=True)
+        pq.write_table(raw_rows(DAYS[0]), path)
+    settings = Settings(home=home, dvc_project=project, extra_stores=f"dumps={tmp_path / 'elsewhere'}")
+    stores = registered_stores(settings, SCHEMA, store)
+    assert {item.kind for item in planned(stores, KEEP_FOUR).items} == set(places)
+    expire(stores, KEEP_FOUR)
+    assert [path for path in places.values() if path.exists()] == []
+    report = audit(stores, AS_OF, KEEP_FOUR)
+    assert report.ok
+    assert {walked.name for walked in report.walked} >= {*places} - {"work"} | {"lake", "landing", "home"}
+
+
+def test_addresses_in_other_schemes_stay_addresses():
+    assert list(extra_places("a=s3://bucket/x, b=/srv/dumps")) == [("a", "s3://bucket/x"), ("b", "/srv/dumps")]
+    with pytest.raises(SettingsError, match=r"MMOE_EXTRA_STORES='/srv/dumps': give NAME=ADDRESS"):
+        list(extra_places("/srv/dumps"))
+
+
+def test_a_project_without_dvc_has_no_places(tmp_path):
+    assert list(dvc_places(tmp_path)) == []
+
+
+def test_a_folder_link_is_removed_and_not_followed(stores, landing, tmp_path):
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    pq.write_table(raw_rows(DAYS[0]), outside / "kept.parquet")
+    (landing / f"dt={DAYS[0]}").mkdir(parents=True)
+    (landing / f"dt={DAYS[0]}" / "link").symlink_to(outside)
+    expire(stores, KEEP_FOUR)
+    assert not (landing / f"dt={DAYS[0]}").exists()
+    assert (outside / "kept.parquet").exists()
