@@ -18,6 +18,9 @@ from mmoe.lake.partitions import manifest_key, staging_prefix
 from mmoe.lake.publish import publish
 from mmoe.lake.reader import open_partition
 from mmoe.lake.store import open_store
+from mmoe.settings import Settings
+from mmoe.steps.context import Context
+from mmoe.steps.models import keep_scores
 
 pytestmark = pytest.mark.parametrize("lake_url", EVERY_STORE, indirect=True)
 
@@ -82,6 +85,26 @@ def test_a_damaged_object_is_found_before_it_is_read(any_store, lake_url, landin
     any_store.write_bytes(key, bytes(content))
     with pytest.raises(LakeError, match="not those of its manifest"):
         open_partition(open_store(lake_url, tmp_path / "another-cache"), DAY, SCHEMA)
+
+
+def test_a_score_set_is_made_once_and_belongs_to_its_day(any_store, lake_url, landing, tmp_path):
+    deliver(landing, raw_rows())
+    staged = stage_day(any_store, landing, SCHEMA, DAY)
+    manifest = publish(any_store, staged, Validation(status="passed", subject=staged.digest, checks=1), SCHEMA)
+    name = f"model-{manifest.digest[:12]}"
+    context = Context(Settings(home=tmp_path / "home", lake=lake_url))
+    made = []
+
+    def write(path):
+        made.append(path)
+        path.write_bytes(b"scores")
+
+    for _ in range(2):
+        assert keep_scores(context, DAY, name, write).read_bytes() == b"scores"
+    assert len(made) == 1
+    assert [entry.key for entry in any_store.list("scores/")] == [f"scores/dt={DAY}/{name}.parquet"]
+    assert f"dt={DAY}" in str(made[0])
+    assert not made[0].exists()
 
 
 def test_a_day_goes_from_ingest_to_expiry_by_the_commands(

@@ -161,6 +161,19 @@ def test_the_cache_keeps_one_copy_a_key_under_its_day_and_none_of_what_was_delet
     assert not copy.exists()
 
 
+def test_a_machine_sheds_its_copies_of_what_another_machine_deleted(make_bucket, tmp_path):
+    name = make_bucket("moto")
+    here, there = (S3Store(Bucket(name, ""), tmp_path / machine) for machine in ("here", "there"))
+    for key in (KEY, "x/dt=2026-03-02/a.parquet"):
+        here.write_bytes(key, b"1")
+        here.local_path(key)
+    there.delete([KEY])
+    kept = S3Store(Bucket(name, ""), tmp_path / "here").local_path("x/dt=2026-03-02/a.parquet")
+    files = [path for path in (tmp_path / "here").rglob("*") if path.is_file() and path.name != ".lock"]
+    assert files == [kept]
+    assert not (tmp_path / "here" / "x" / "dt=2026-03-01").exists()
+
+
 def test_bytes_that_are_not_those_that_were_uploaded_are_refused(open_s3, tmp_path):
     store = open_s3("moto")
     (tmp_path / "file").write_bytes(b"content")

@@ -8,6 +8,7 @@ from pathlib import Path
 from mmoe.errors import CorruptionError
 from mmoe.lake.manifest import file_digest
 from mmoe.lake.store.bucket import Head
+from mmoe.lake.store.local import remove_empty_folders
 from mmoe.lake.store.unfinished import Unfinished, move_into_place
 
 UNFINISHED = "_unfinished"
@@ -39,6 +40,12 @@ class Cache:
     def drop(self, key: str) -> None:
         for copy in self._copies(key):
             shutil.rmtree(copy.parent, ignore_errors=True)
+            remove_empty_folders(copy.parent, self.folder)
+
+    def keys(self) -> set[str]:
+        """Of which objects there are copies."""
+        copies = (path.relative_to(self.folder) for path in self.folder.glob("**/" + "?" * 16 + "/*") if path.is_file())
+        return {(path.parents[1] / path.name).as_posix() for path in copies if path.parts[0] != UNFINISHED}
 
     def path(self, key: str, head: Head) -> Path:
         at = self.folder / key

@@ -19,7 +19,7 @@ class S3Store:
 
     def __init__(self, bucket: Bucket, cache: Path, *, lock_ttl: float = TTL) -> None:
         self.bucket = bucket
-        self._cache = Cache(cache)
+        self._copies = Cache(cache)
         self._locks = Locks(bucket, lock_ttl)
 
     def put_file(self, source: Path, key: str) -> None:
@@ -28,7 +28,7 @@ class S3Store:
 
     @contextmanager
     def writer(self, key: str) -> Iterator[tuple[Path, Callable[[], None]]]:
-        with self._cache.unfinished.write(_checked(key)) as aside:
+        with self._copies.unfinished.write(_checked(key)) as aside:
 
             def commit() -> None:
                 self.put_file(aside, key)
@@ -112,9 +112,17 @@ class S3Store:
         """What the store was seen to do. Raises LakeError when it cannot do what a lake needs."""
         return probe(self.bucket)
 
+    @cached_property
+    def _cache(self) -> Cache:
+        """Without copies of what was deleted meanwhile, perhaps from another machine."""
+        copied = self._copies.keys()  # before the listing, so that nothing is missed that another process adds
+        for key in copied - {entry.key for entry in self.list("")}:
+            self._copies.drop(key)
+        return self._copies
+
     def _settle(self, keys: Iterable[str], refused: dict[str, str]) -> None:
         for key in keys:
-            self._cache.drop(key)
+            self._copies.drop(key)
         if refused:
             names = ", ".join(f"{key} ({reason})" for key, reason in sorted(refused.items()))
             raise LakeError(f"{self.bucket.url} keeps what should go: {names}; see its locks and permissions.")
