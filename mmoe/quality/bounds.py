@@ -53,18 +53,22 @@ def usual_days(day: date, trailing: Sequence[Manifest]) -> list[Manifest]:
 
 
 def label_rate(head: str, counts: Sequence[LabelCount], rows: int) -> Parameters:
-    """Floor, low, high and ceiling of the share of ones among `rows` rows, around that of the counts."""
+    """Floor, low, high and ceiling of the share of ones among `rows` rows, around that of the counts.
+
+    Where so few ones (or zeros) are due that there may be none, no share of them is too low.
+    """
     positives = sum(count.positives for count in counts)
     known = positives + sum(count.negatives for count in counts)
     if not 0 < positives < known:
         return {f"{head}_floor": 0.0, f"{head}_low": 0.0, f"{head}_high": 1.0, f"{head}_ceiling": 1.0}
     rate = positives / known
     noise = SAMPLING_ERRORS / math.sqrt(max(rows, 1) * rate * (1 - rate))
+    may_be_none, may_be_all = (rows * share < SAMPLING_ERRORS**2 for share in (rate, 1 - rate))
     return {
-        f"{head}_floor": _shift(rate, -RATE_EXTREME - noise),
-        f"{head}_low": _shift(rate, -RATE_UNUSUAL - noise),
-        f"{head}_high": _shift(rate, RATE_UNUSUAL + noise),
-        f"{head}_ceiling": _shift(rate, RATE_EXTREME + noise),
+        f"{head}_floor": 0.0 if may_be_none else _shift(rate, -RATE_EXTREME - noise),
+        f"{head}_low": 0.0 if may_be_none else _shift(rate, -RATE_UNUSUAL - noise),
+        f"{head}_high": 1.0 if may_be_all else _shift(rate, RATE_UNUSUAL + noise),
+        f"{head}_ceiling": 1.0 if may_be_all else _shift(rate, RATE_EXTREME + noise),
     }
 
 

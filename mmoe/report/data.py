@@ -156,7 +156,9 @@ class Report(Frozen):
 
     @property
     def warnings(self) -> list[tuple[date, str]]:
-        return [(used.day, text) for used in self.challenger.days for text in used.warnings]
+        """Of every day that either side learned or was judged on: the baseline is the teacher too."""
+        days = {used.day: used for side in (self.champion, self.challenger) for used in side.days}
+        return [(day, text) for day in sorted(days) for text in days[day].warnings]
 
     def summary(self, run_id: str) -> ReportSummary:
         return ReportSummary(

@@ -96,6 +96,14 @@ def test_expired_days_warnings_and_teacher_are_shown(report):
     assert "pairwise_logistic" in html
 
 
+def test_warnings_of_days_that_only_the_baseline_learned_are_shown_too(report):
+    early = UsedDay(day=date(2026, 8, 30), use="trained", rows=9, expired=False, warnings=("released by ada",))
+    baseline = report.champion.model_copy(update={"days": (early, *report.champion.days)})
+    shown = report.model_copy(update={"champion": baseline})
+    assert shown.warnings == [(date(2026, 8, 30), "released by ada"), (date(2026, 9, 9), "volume: low")]
+    assert "2026-08-30: released by ada" in render(shown)
+
+
 def test_a_baseline_that_is_not_the_champion_is_explained(report):
     assert "its newest ancestor that has not" in render(report)
     assert "its newest ancestor that has not" not in render(report.model_copy(update={"champion_version": "1"}))
