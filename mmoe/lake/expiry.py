@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from mmoe.lake.contents import Contents, Place
-from mmoe.lake.holders import LAKE, LANDING, Copy
+from mmoe.lake.holders import LAKE, LANDING, LATE, Copy
 from mmoe.lake.holds import Hold, held_whole
 from mmoe.lake.horizon import Horizon
 from mmoe.lake.partitions import ENGAGEMENT, manifest_key
 
-LATE_DAYS = 1
+LATE_DAYS = 7
 """Landing folders may hold rows of up to this many days before their own."""
 Look = Callable[[Copy], Contents | None]
 """What a current copy holds; None: no rows of the log."""
@@ -126,7 +126,7 @@ def _of_partition(members: Sequence[Copy], rules: Rules, look: Look) -> Iterator
 
 
 def _of_copy(copy: Copy, rules: Rules, look: Look) -> Iterator[Action]:
-    """A landing file is rewritten; any other copy with something that must go, goes."""
+    """A source of rows is rewritten; any other copy with something that must go, goes."""
     if not rules.looks_into(copy):
         return
     behind = _day(copy) < rules.horizon.day
@@ -134,7 +134,7 @@ def _of_copy(copy: Copy, rules: Rules, look: Look) -> Iterator[Action]:
         if behind or _is_past(copy):
             yield Action(copy)
         return
-    if behind and copy.holder != LANDING:
+    if behind and not rewritable(copy):
         yield Action(copy)
         return
     contents = look(copy)
@@ -147,11 +147,16 @@ def _of_copy(copy: Copy, rules: Rules, look: Look) -> Iterator[Action]:
         if _day(copy) < rules.horizon.newest:
             yield Action(copy)
     elif removal.anything:
-        yield Action(copy, removal if copy.holder == LANDING and removal.stay else None)
+        yield Action(copy, removal if rewritable(copy) and removal.stay else None)
 
 
 def _rows_of(copy: Copy, look: Look) -> Contents | None:
     return look(copy) if copy.current and copy.key != manifest_key(_day(copy)) else None
+
+
+def rewritable(copy: Copy) -> bool:
+    """Whether it is a source of rows that stay: a raw file, or late rows that wait for their day in the lake."""
+    return copy.holder == LANDING or (copy.holder, copy.kind) == (LAKE, LATE)
 
 
 def _is_past(copy: Copy) -> bool:

@@ -14,7 +14,7 @@ from mmoe.lake.partitions import RETENTION, day_of, manifest_key
 from mmoe.lake.store import Store, StoredCopy, remove_empty_folders
 from mmoe.schema import Schema
 
-LAKE, LANDING = "lake", "landing"
+LAKE, LANDING, LATE = "lake", "landing", "late"
 ROW_NAME = re.compile(r"\.(parquet|pq|arrow|feather|csv|tsv|json|jsonl|ndjson)(\.(gz|bz2|zst))?$", re.IGNORECASE)
 Known = dict[int, dict[str, date]]
 """Size -> sha256 -> day of files that are known to hold a day's rows."""

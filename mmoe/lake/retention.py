@@ -7,20 +7,21 @@ its work.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from mmoe.config import RetentionConfig
 from mmoe.errors import LakeError
 from mmoe.lake import ledger
 from mmoe.lake.expiry import Action, Rules, decide
-from mmoe.lake.holders import LAKE, LANDING, Copy
+from mmoe.lake.holders import LAKE, LANDING, LATE, Copy
 from mmoe.lake.holds import active_holds
 from mmoe.lake.horizon import Horizon, advance_horizon, horizon_of, later, read_horizon, read_horizons
 from mmoe.lake.inventory import Stores, looking_into, manifests, summarise, take_inventory
 from mmoe.lake.ledger import Expired, HoldTerms, Statement
 from mmoe.lake.manifest import from_json, to_json
 from mmoe.lake.partitions import ENGAGEMENT, LAKE_LOCK, RETENTION
-from mmoe.lake.rewrite import rewrite_partition, rewrite_raw
+from mmoe.lake.rewrite import rewrite_late, rewrite_partition, rewrite_raw
 from mmoe.lake.safeguards import refuse_future, refuse_large_share, require_fit
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
@@ -167,9 +168,12 @@ def carry_out(stores: Stores, actions: Sequence[Action], rules: Rules) -> None:
             stores.landing.replace(action.copy, rewriter(stores, action, rules))
         except LakeError as error:
             problems.append(str(error))
-    for day in sorted({_day(action) for action in actions if action.removal is not None and _in_lake(action)}):
+    rewritten = [action for action in actions if action.removal is not None and action.copy.holder == LAKE]
+    steps = [partial(rewrite_late, key=each.copy.key, day=_day(each)) for each in rewritten if each.copy.kind == LATE]
+    days = sorted({_day(each) for each in rewritten if each.copy.kind == ENGAGEMENT})
+    for step in (*steps, *(partial(rewrite_partition, day=day) for day in days)):
         try:
-            rewrite_partition(stores.store, stores.schema, day, rules)
+            step(stores.store, stores.schema, rules=rules)
         except LakeError as error:
             problems.append(str(error))
     if problems:
@@ -228,7 +232,3 @@ def _outcome(plan: RetentionPlan, items: tuple[Expired, ...], entry: str | None)
 def _day(action: Action) -> date:
     assert action.copy.day is not None  # noqa: S101  # decide() leaves the others out
     return action.copy.day
-
-
-def _in_lake(action: Action) -> bool:
-    return action.copy.holder == LAKE

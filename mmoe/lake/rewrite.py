@@ -1,19 +1,20 @@
 """Take rows and labels that must go out of a day that stays: its published partition, and its raw landing files."""
 
+import re
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mmoe.errors import CorruptionError
 from mmoe.lake.blocks import Edited
 from mmoe.lake.contents import Layout, inspect, keyed, known_label, opened
 from mmoe.lake.expiry import Rules
 from mmoe.lake.horizon import Horizon
-from mmoe.lake.manifest import DataFile, LabelCount, Manifest, file_digest, from_json, to_json
+from mmoe.lake.manifest import DataFile, Manifest, file_digest, from_json, to_json
 from mmoe.lake.partitions import manifest_key, partition_prefix, staging_prefix
+from mmoe.lake.parts import Tally
 from mmoe.lake.store import Store
 from mmoe.schema import VIEW_TYPE, Schema
 
@@ -21,35 +22,21 @@ EXPIRED_ROWS, MASKED_LABELS = "expired_rows", "masked_labels"
 """Counts that a rewritten partition's manifest has beside those of ingest."""
 
 
-class Tally:
+class Rewriting:
     """What a rewritten partition's manifest states, counted while its rows go by."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, schema: Schema) -> None:
         self.files: list[DataFile] = []
         self.expired_rows = 0
         self.masked_labels = 0
-        self.nulls = dict.fromkeys(manifest.nulls, 0)
-        self.labels = {head: LabelCount(positives=0, negatives=0, nulls=0) for head in manifest.labels}
-        self.view_types = dict.fromkeys(manifest.view_type_rows, 0)
+        self.tally = Tally(schema)
 
-    def add(self, edited: Edited) -> pa.Table:
-        table = edited.table()
+    def add(self, edited: Edited) -> int:
+        """Rows that stay."""
+        (table,) = self.tally.watch([edited.table()])
         self.expired_rows += len(edited.kept) - table.num_rows
         self.masked_labels += sum(int((mask & edited.kept).sum()) for mask in edited.nulls.values())
-        for name in self.nulls:
-            self.nulls[name] += table[name].null_count
-        for head, count in self.labels.items():
-            positives = pc.sum(pc.equal(table[head], 1)).as_py() or 0
-            nulls = table[head].null_count
-            self.labels[head] = LabelCount(
-                positives=count.positives + positives,
-                negatives=count.negatives + len(table) - nulls - positives,
-                nulls=count.nulls + nulls,
-            )
-        for entry in table[VIEW_TYPE].value_counts().to_pylist():
-            if entry["values"] in self.view_types:
-                self.view_types[entry["values"]] += entry["counts"]
-        return table
+        return int(table.num_rows)
 
     def manifest(self, before: Manifest) -> Manifest:
         counts = dict(before.counts)
@@ -57,8 +44,8 @@ class Tally:
         counts[MASKED_LABELS] = counts.get(MASKED_LABELS, 0) + self.masked_labels
         return before.model_copy(
             update={
-                "files": tuple(self.files), "counts": counts, "nulls": self.nulls, "labels": self.labels,
-                "view_type_rows": self.view_types,
+                "files": tuple(self.files), "counts": counts, "nulls": self.tally.nulls, "labels": self.tally.labels,
+                "view_type_rows": self.tally.view_type_rows,
             }
         )  # fmt: skip
 
@@ -70,7 +57,7 @@ def rewrite_partition(store: Store, schema: Schema, day: date, rules: Rules) -> 
     CorruptionError when the manifest or a file of it is damaged; nothing has changed then.
     """
     before = _manifest(store, day)
-    tally = Tally(before)
+    tally = Rewriting(schema)
     for number, file in enumerate(before.files):
         key = partition_prefix(day) + file.name
         path = store.local_path(key)
@@ -93,6 +80,15 @@ def rewrite_raw(path: Path, target: Path, schema: Schema, day: date, rules: Rule
         with blocks.write(target) as write:
             for block in blocks.read(None):
                 write(edit(block, schema, layout, day, rules))
+
+
+def rewrite_late(store: Store, schema: Schema, key: str, day: date, rules: Rules) -> None:
+    """Replace rows that wait for their day in the lake, under a name with their new digest, and remove the old ones."""
+    with store.writer(f"{staging_prefix(day)}rewritten-late.parquet") as (scratch, _):
+        rewrite_raw(store.local_path(key), scratch, schema, day, rules)
+        renamed = re.sub(r"-[0-9a-f]{8}(?=\.parquet$)", f"-{file_digest(scratch)[:8]}", key)
+        store.put_file(scratch, renamed)
+    store.purge(copy for copy in store.copies(key) if copy.kind != "object" or renamed != key)
 
 
 def unexpired(rows: pa.Table, schema: Schema, day: date, horizon: Horizon | None) -> pa.Table:
@@ -118,7 +114,7 @@ def edit(block: pa.Table, schema: Schema, layout: Layout, day: date, rules: Rule
 
 
 def _rewritten(
-    store: Store, schema: Schema, file: DataFile, number: int, place: tuple[date, Path], rules: Rules, tally: Tally
+    store: Store, schema: Schema, file: DataFile, number: int, place: tuple[date, Path], rules: Rules, tally: Rewriting
 ) -> DataFile:
     """The part without what must go, in the lake. Its scratch file is one of the store's own unfinished writes."""
     day, path = place
@@ -132,7 +128,7 @@ def _rewritten(
             with blocks.write(scratch) as write:
                 for block in blocks.read(None):
                     edited = edit(block, schema, layout, day, rules, own_days=False)
-                    rows += tally.add(edited).num_rows
+                    rows += tally.add(edited)
                     write(edited)
         if not changes:
             return file

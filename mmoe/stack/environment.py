@@ -70,6 +70,7 @@ def process_environment(config: StackConfig) -> dict[str, str]:
         **airflow_variables(config, keys),
         "MMOE_HOME": str(config.home),
         "MMOE_PARAMS_FILE": str(CHECKOUT / "params.yaml"),
+        "MMOE_DVC_PROJECT": str(CHECKOUT),
         "MMOE_MLFLOW_URL": config.mlflow_url,
         **dict(config.settings),
         "PYTHONUNBUFFERED": "1",

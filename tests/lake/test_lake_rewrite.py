@@ -25,7 +25,7 @@ from mmoe.lake.audit import audit
 from mmoe.lake.holds import Hold, add_hold, end_hold
 from mmoe.lake.horizon import Horizon, advance_horizon
 from mmoe.lake.ingest import stage_day
-from mmoe.lake.manifest import Validation
+from mmoe.lake.manifest import Validation, file_digest
 from mmoe.lake.partitions import manifest_key, partition_prefix, scores_key
 from mmoe.lake.publish import publish
 from mmoe.lake.reader import open_partition, published_days, read_manifest
@@ -207,6 +207,19 @@ def test_late_rows_leave_a_landing_folder_that_stays(stores, landing):
     outcome = expire(stores, RetentionConfig(days=4, max_share=1.0))
     assert landed(landing, DAYS[2]).num_rows == 20
     assert [(item.kind, item.day, item.part) for item in outcome.items] == [("landing", DAYS[2], True)]
+
+
+def test_rows_that_wait_for_their_day_are_rewritten_under_their_new_digest(stores, tmp_path):
+    rows = raw_rows(DAYS[2], rows=20)
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    folder = f"late/dt={DAYS[2]}/from={DAYS[3]}/"
+    stores.store.put_file(tmp_path / "rows.parquet", f"{folder}rows-01234567.parquet")
+    (tmp_path / "rows.parquet").unlink()
+    expire(stores, PARTS)
+    ((key, path),) = [(entry.key, stores.store.local_path(entry.key)) for entry in stores.store.list("late/")]
+    assert key == f"{folder}rows-{file_digest(path)[:8]}.parquet"
+    assert pq.read_table(path)["event_id"].equals(rows.filter(pc.not_equal(rows["view_type"], "search"))["event_id"])
+    assert audit(stores, AS_OF, PARTS).ok
 
 
 def test_a_held_day_is_not_rewritten_and_not_readable_until_the_hold_ends(lake):
