@@ -108,6 +108,16 @@ class DistillationConfig(Frozen):
     head_temperatures: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
 
+class CalibrationConfig(Frozen):
+    """The calibrator that is fitted after training, one map per head and view type: it serves, but never teaches."""
+
+    kind: Literal["platt", "isotonic", "none"] = "platt"
+    share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the newest learned day's groups that training leaves out, to fit the calibrator on."""
+    min_positives: int = Field(default=50, ge=1)
+    """Rows of each class that a view type's own map needs; with fewer it takes its head's."""
+
+
 class WindowConfig(Frozen):
     """Days before the as-of date, newest last: [train_days][catch_up_days][holdout_days]."""
 
@@ -246,6 +256,7 @@ class Params(Frozen):
     train: TrainConfig = TrainConfig()
     incremental: IncrementalConfig = IncrementalConfig()
     distillation: DistillationConfig = DistillationConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
     window: WindowConfig = WindowConfig()
     retention: RetentionConfig = RetentionConfig()
     gate: GateConfig

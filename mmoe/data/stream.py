@@ -1,8 +1,9 @@
 # ruff: noqa: N815  (shapes in names)
 """Partitions to batches of tensors: by row group, shuffled in a bounded buffer, the same for the same seed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from mmoe.lake.partitions import GROUP_ID
 from mmoe.lake.reader import Partition
 from mmoe.model.inputs import Inputs
 from mmoe.schema import EVENT_ID, Schema
+
+GroupsByDay = Mapping[date, Sequence[GroupShare]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ def stream_batches(
     shuffle_rows: int = 0,
     seed: int = 0,
     teachers: Sequence[Teacher] = (),
-    groups: GroupShare | None = None,
+    groups: GroupsByDay | None = None,
     with_groups: bool = False,
     with_identity: bool = False,
 ) -> Iterator[Batch]:
@@ -57,11 +60,11 @@ def stream_batches(
 
     With shuffle_rows = 0 rows keep the partitions' order; otherwise each stretch of about that many rows is shuffled,
     so later days still come later; `with_groups`, whole groups are, so that listwise losses find lists in a batch.
-    Raises what reading teachers raises.
+    `groups` limits days to the groups that all their shares keep. Raises what reading teachers raises.
     """
     rng = np.random.default_rng(seed)
     rest: list[Rows] = []
-    blocks = _blocks(partitions, schema, moments, teachers, groups, with_groups, with_identity)
+    blocks = _blocks(partitions, schema, moments, teachers, groups or {}, with_groups, with_identity)
     for stretch in _stretches(blocks, shuffle_rows):
         shuffled = stretch.take(_permutation(stretch, rng)) if shuffle_rows else stretch
         rows = concatenate([*rest, shuffled])
@@ -76,7 +79,7 @@ def _blocks(
     schema: Schema,
     moments: Moments,
     teachers: Sequence[Teacher],
-    groups: GroupShare | None,
+    groups: GroupsByDay,
     with_groups: bool,
     with_identity: bool,
 ) -> Iterator[Rows]:
@@ -89,8 +92,8 @@ def _blocks(
         for table in _row_groups(partition.files, columns):
             logits = tuple(day.logits(position, table[EVENT_ID]) for day in days)
             position += len(table)
-            if groups is not None:
-                kept = groups.mask(table[GROUP_ID].combine_chunks())
+            for share in groups.get(partition.day, ()):
+                kept = share.mask(table[GROUP_ID].combine_chunks())
                 table, logits = table.filter(pa.array(kept)), tuple(logit[kept] for logit in logits)
             if len(table):
                 yield encode(

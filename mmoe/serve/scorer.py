@@ -1,6 +1,6 @@
 """A bundle, loaded to score: partitions into score sets, batches into logits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,17 +11,22 @@ import pyarrow.parquet as pq
 import torch
 
 from mmoe.data.hashing import GroupShare
+from mmoe.data.rows import Floats
 from mmoe.data.scores import write_scores
 from mmoe.data.stream import Batch, stream_batches
+from mmoe.evaluate.calibration import Calibrator
+from mmoe.evaluate.metrics import probabilities
+from mmoe.evaluate.ranking import Doubles
 from mmoe.lake.partitions import GROUP_ID
 from mmoe.lake.reader import Partition
+from mmoe.model.inputs import Inputs
 from mmoe.model.network import Network, build_network
 from mmoe.schema import EVENT_ID
-from mmoe.serve.export import Precision, read_bundle, weights_file
-from mmoe.train.checkpoint import load_weights
+from mmoe.serve.export import CALIBRATOR, Precision, read_bundle, read_calibrator, weights_file
+from mmoe.train.checkpoint import load_trainable, load_weights
 from mmoe.train.loop import cpu_threads, usable_precision
 from mmoe.train.spec import network_spec
-from mmoe.train.state import TrainState, read_state
+from mmoe.train.state import TrainState, model_digest, read_state
 
 BATCH_ROWS = 8192
 
@@ -32,16 +37,21 @@ class Scorer:
 
     network: Network
     state: TrainState
+    calibrator: Calibrator | None
+    """Applied to what is scored; None leaves logits as the network gives them."""
     digest: str
-    """What its score sets are marked with: the model's digest, and the precision unless it is float32."""
+    """What its score sets are marked with: the model's digest, the precision unless it is float32, the calibrator's."""
     threads: int
 
     @classmethod
-    def load(cls, folder: Path, precision: Precision = "float32", threads: int = 0) -> Self:
+    def load(
+        cls, folder: Path, precision: Precision = "float32", threads: int = 0, *, calibrated: bool = False
+    ) -> Self:
         """Load the bundle in `folder`. Raises TrainingError if it is none, CorruptionError if it is damaged.
 
-        threads: CPU threads to compute on; 0 leaves the choice to PyTorch. On a CPU without bfloat16 arithmetic the
-        bfloat16 weights are computed with in float32: emulating it takes ten times as long.
+        threads: CPU threads to compute on; 0 leaves the choice to PyTorch. calibrated: as it serves, where the bundle
+        has a calibrator; else as it teaches. On a CPU without bfloat16 arithmetic the bfloat16 weights are computed
+        with in float32: emulating it takes ten times as long.
         """
         bundle, state = read_bundle(folder), read_state(folder)
         network = build_network(network_spec(state.data_schema, state.model), seed=0)
@@ -51,19 +61,47 @@ class Scorer:
         if usable_precision(precision) == "float32":
             network.float()
         digest = bundle.model_digest + ("" if precision == "float32" else f"-{precision}")
-        return cls(network=network.eval(), state=state, digest=digest, threads=threads)
+        calibrator = read_calibrator(folder, bundle) if calibrated else None
+        if calibrator is not None:
+            digest += f"-calibrated-{bundle.files[CALIBRATOR][:12]}"
+        return cls(network=network.eval(), state=state, calibrator=calibrator, digest=digest, threads=threads)
 
-    def score_partition(self, partition: Partition, path: Path, *, groups: GroupShare | None = None) -> None:
+    @classmethod
+    def of_trainable(cls, folder: Path, threads: int = 0) -> Self:
+        """Load a trained folder before it is exported. Raises TrainingError or CorruptionError."""
+        trained = load_trainable(folder)
+        return cls(
+            network=trained.network.eval(),
+            state=trained.state,
+            calibrator=None,
+            digest=model_digest(folder),
+            threads=threads,
+        )
+
+    def logits(self, inputs: Inputs) -> dict[str, Floats]:
+        """head -> (B,) float32 logits, calibrated where the scorer is."""
+        names, view_type = self.state.data_schema.view_type.names, inputs.view_type_B.numpy()
+        with torch.inference_mode():
+            plain = {head: logits.numpy() for head, logits in self.network(inputs).items()}
+        if self.calibrator is None:
+            return plain
+        return {head: self.calibrator.apply(head, logits, view_type, names) for head, logits in plain.items()}
+
+    def probabilities(self, inputs: Inputs) -> dict[str, Doubles]:
+        """head -> (B,) what a server answers."""
+        return {head: probabilities(logits) for head, logits in self.logits(inputs).items()}
+
+    def score_partition(self, partition: Partition, path: Path, *, groups: Sequence[GroupShare] = ()) -> None:
         """Write the partition's score set at `path`, atomically; rows keep the partition's order.
 
-        `groups` limits it to a share of the groups. Raises EvaluationError when a logit is not finite.
+        `groups` limits it to the groups that every share keeps. Raises EvaluationError when a logit is not finite.
         """
         heads = self.state.heads
         logits, labels, view_types, identities = [], [], [], []
-        with torch.inference_mode(), cpu_threads(self.threads):
+        with cpu_threads(self.threads):
             for batch in self.batches(partition, groups=groups, with_identity=True):
-                scored = self.network(batch.inputs)
-                logits.append(torch.stack([scored[head] for head in heads], dim=1).numpy())
+                scored = self.logits(batch.inputs)
+                logits.append(np.stack([scored[head] for head in heads], axis=1))
                 labels.append(batch.labels_BH.numpy())
                 view_types.append(batch.inputs.view_type_B.numpy())
                 identities.append(batch.identity)
@@ -81,7 +119,7 @@ class Scorer:
             logits={head: logit[:, index] for index, head in enumerate(heads)},
             labels={head: label[:, index] for index, head in enumerate(heads)},
             # Rows of left out groups are judged on a day of which the other groups were learned.
-            learned_days={seen.day for seen in self.state.days if groups is None or seen.day != partition.day},
+            learned_days={seen.day for seen in self.state.days if not groups or seen.day != partition.day},
         )
 
     def gate_use(self, partition: Partition) -> dict[str, dict[str, list[float]]]:
@@ -111,7 +149,7 @@ class Scorer:
         partition: Partition,
         *,
         batch_size: int = BATCH_ROWS,
-        groups: GroupShare | None = None,
+        groups: Sequence[GroupShare] = (),
         with_identity: bool = False,
     ) -> Iterator[Batch]:
         """The partition's rows as this model reads them, in order."""
@@ -120,7 +158,7 @@ class Scorer:
             self.state.data_schema,
             self.state.moments,
             batch_size=batch_size,
-            groups=groups,
+            groups={partition.day: groups},
             with_identity=with_identity,
         )
 

@@ -55,6 +55,7 @@ def smoke_test(bundle: Path, *, threads: int = 1) -> SmokeTest:
             if np.ptp(expected.logits[head]) == 0:
                 raise EvaluationError(f"head={head!r}: all {expected.rows} different rows score alike; train it again.")
         refuse_apart(expected, scored(plain, first_row(rows), Path(folder) / "alone"), ALONE_TOLERANCE, "scored alone")
+        scored(Scorer.load(bundle, threads=threads, calibrated=True), rows, Path(folder) / "served")
         gap = refuse_apart(expected, scored(mixed, rows, Path(folder) / "bfloat16"), PRECISION_TOLERANCE, "in bfloat16")
     return SmokeTest(model_digest=plain.digest, rows=expected.rows, heads=expected.heads, precision_gap=gap)
 

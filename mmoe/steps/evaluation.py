@@ -17,7 +17,7 @@ from mmoe.steps.context import Context
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder, open_day, version_folder
 from mmoe.steps.plan import ModelRef, Plan, load_plan
 from mmoe.steps.remaking import run_key
-from mmoe.steps.training import left_out, score_day
+from mmoe.steps.scoring import judged_groups, score_day
 from mmoe.train.state import model_digest
 
 
@@ -56,9 +56,9 @@ def challenger_scores(context: Context, plan: Plan) -> ScoreSet:
 
 
 def score(context: Context, plan: Plan, bundle: Path) -> ScoreSet:
-    """The score set of a bundle on the plan's held-out rows, from the lake where it is there already."""
-    scorer = Scorer.load(bundle, threads=context.settings.threads)
-    groups = left_out(plan, keep=True)
+    """The score set of a bundle, as it serves, on the plan's held-out rows; from the lake where it is there already."""
+    scorer = Scorer.load(bundle, threads=context.settings.threads, calibrated=True)
+    groups = judged_groups(plan)
     return read_scores([score_day(context, scorer, ref, groups=groups) for ref in plan.holdout_days])
 
 

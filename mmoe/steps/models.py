@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmoe.data.aside import exclusive, written_aside
 from mmoe.errors import LakeError
+from mmoe.evaluate.calibration import Calibrator
 from mmoe.lake.partitions import LAKE_LOCK, scores_key
 from mmoe.lake.reader import Partition, open_partition, read_manifest
 from mmoe.registry import Registry
@@ -31,13 +32,13 @@ def model_folder(context: Context, plan: Plan) -> Path:
     return plan.folder(context.settings) / "model"
 
 
-def assemble_model(context: Context, plan: Plan) -> Path:
+def assemble_model(context: Context, plan: Plan, calibrator: Calibrator | None) -> Path:
     """Put the candidate's trainable state and its export side by side, whole or not at all."""
     from mmoe.serve.export import export_bundle
 
     target, trainable = model_folder(context, plan), candidate_folder(context, plan)
     exported = plan.folder(context.settings) / BUNDLE
-    export_bundle(trainable, exported)
+    export_bundle(trainable, exported, calibrator)
     with exclusive(target):
         if not target.exists():
             with written_aside(target) as aside:

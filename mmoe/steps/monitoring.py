@@ -14,7 +14,7 @@ from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
 from mmoe.steps.models import BUNDLE, version_folder
 from mmoe.steps.plan import DayRef, ModelRef, load_plan
-from mmoe.steps.training import score_day
+from mmoe.steps.scoring import score_day
 
 
 def monitor_step(context: Context, plan_id: str) -> dict[str, Any]:
@@ -22,7 +22,9 @@ def monitor_step(context: Context, plan_id: str) -> dict[str, Any]:
     plan = load_plan(context.settings, plan_id)
     if plan.champion is None or plan.train_days:
         raise TrainingError(f"plan={plan_id}: a {plan.kind} plan updates no champion; give an incremental plan.")
-    scorer = Scorer.load(version_folder(context, plan.champion) / BUNDLE, threads=context.settings.threads)
+    scorer = Scorer.load(
+        version_folder(context, plan.champion) / BUNDLE, threads=context.settings.threads, calibrated=True
+    )
     monitored = Monitored(context.settings)
     for ref in plan.catch_up_days:
         known = monitored.read_day(ref.day)

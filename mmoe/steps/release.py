@@ -10,6 +10,7 @@ from mmoe.lake.offers import learned
 from mmoe.registry import PromotionRecord, Registry
 from mmoe.report.data import Report
 from mmoe.report.render import render
+from mmoe.serve.scorer import Scorer
 from mmoe.serve.smoke import SmokeTest, smoke_test
 from mmoe.steps.context import Context
 from mmoe.steps.evaluation import registered, write_aside
@@ -68,7 +69,7 @@ def promote_step(
     registry = Registry(context.settings)
     version = registered(registry, context, plan)
     digest = model_digest(model_folder(context, plan) / TRAINABLE)
-    if gate.challenger_digest != digest:
+    if gate.challenger_digest != Scorer.load(model_folder(context, plan) / BUNDLE, calibrated=True).digest:
         raise RegistryError(f"version={version}: the gate judged another model; run evaluate and gate-plan again.")
     if gate.verdict != "pass" and not override_reason.strip():
         if plan.kind == "incremental":

@@ -8,10 +8,8 @@ from typing import Any
 
 import typer
 
-from mmoe.data.hashing import GroupShare
 from mmoe.data.teachers import Teacher
 from mmoe.errors import TrainingError
-from mmoe.quality import verify_scores
 from mmoe.registry import Registry, UsedDay, Version, VersionRecord, VersionRecords
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
@@ -21,13 +19,13 @@ from mmoe.steps.models import (
     assemble_model,
     batch_folder,
     candidate_folder,
-    keep_scores,
     open_day,
     version_folder,
 )
 from mmoe.steps.plan import DayRef, Plan, load_plan
 from mmoe.steps.provenance import provenance
 from mmoe.steps.remaking import confirm, recipe, run_key, threads
+from mmoe.steps.scoring import calibration_share, fitted_calibrator, holdout_share, score_day
 from mmoe.train.batch import train_batch
 from mmoe.train.incremental import train_incremental
 from mmoe.train.spec import Progress, TrainResult
@@ -57,6 +55,7 @@ def train_batch_step(context: Context, plan_id: str) -> dict[str, Any]:
         params=plan.params.model_copy(update={"distillation": distillation}),
         partitions=[open_day(context, ref) for ref in plan.train_days],
         teacher_scores=teachers(context, plan),
+        calibration=None if plan.catch_up_days else calibration_share(plan, keep=False),
         output=batch_folder(context, plan),
         threads=threads(context, plan),
         progress=speaker(),
@@ -78,7 +77,8 @@ def train_incremental_step(context: Context, plan_id: str) -> dict[str, Any]:
         params=plan.params,
         partitions=[open_day(context, ref) for ref in plan.catch_up_days],
         output=candidate_folder(context, plan),
-        holdout=left_out(plan, keep=False),
+        holdout=holdout_share(plan, keep=False),
+        calibration=calibration_share(plan, keep=False),
         threads=threads(context, plan),
         progress=speaker(),
     )
@@ -94,13 +94,6 @@ def start_folder(context: Context, plan: Plan) -> Path:
     return version_folder(context, plan.champion) / TRAINABLE
 
 
-def left_out(plan: Plan, *, keep: bool) -> GroupShare | None:
-    """The groups of the newest day that a daily update does not train on (keep=True: only they)."""
-    if plan.holdout_share is None:
-        return None
-    return GroupShare(salt=str(plan.holdout_days[-1].day), share=plan.holdout_share, keep=keep)
-
-
 def teachers(context: Context, plan: Plan) -> list[Teacher]:
     if not plan.distilled or plan.baseline is None:
         return []
@@ -114,22 +107,9 @@ def teacher_scores(context: Context, plan: Plan) -> dict[date, Path]:
     return {ref.day: score_day(context, scorer, ref) for ref in plan.train_days}
 
 
-def score_day(context: Context, scorer: Scorer, ref: DayRef, *, groups: GroupShare | None = None) -> Path:
-    """The scorer's score set of a day. The name holds the partition's digest: a day published anew is scored anew."""
-    name = f"{scorer.digest}-{ref.digest[:12]}" + (f"-{groups.share:g}" if groups else "")
-
-    def write(path: Path) -> None:
-        partition = open_day(context, ref)
-        scorer.score_partition(partition, path, groups=groups)
-        verify_scores(context.store, context.schema, path, partition=partition, name=name, whole=groups is None)
-        typer.echo(f"scored {ref.day}")
-
-    return keep_scores(context, ref.day, name, write)
-
-
 def register(context: Context, plan: Plan, result: TrainResult) -> dict[str, Any]:
     """Log the finished model and register it as a version. An experiment is logged alone, a reproduction compared."""
-    folder = assemble_model(context, plan)
+    folder = assemble_model(context, plan, fitted_calibrator(context, plan, result.folder))
     if plan.original is not None:
         return confirm(context, plan.original, result)
     days = (*plan.train_days, *plan.catch_up_days)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmoe.config import ModelConfig, Params
 from mmoe.data.aside import exclusive
+from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import Moments, measure_moments
 from mmoe.data.stream import Batch, stream_batches
 from mmoe.data.teachers import Teacher
@@ -17,7 +18,16 @@ from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
-from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, network_spec, seen_days
+from mmoe.train.spec import (
+    ReportProgress,
+    TrainResult,
+    finished,
+    in_order,
+    inputs_digest,
+    left_out,
+    network_spec,
+    seen_days,
+)
 from mmoe.train.state import Stage, TeacherRef, TrainState
 
 
@@ -28,12 +38,14 @@ def train_batch(
     params: Params,
     partitions: Sequence[Partition],
     teacher_scores: Sequence[Teacher] = (),
+    calibration: GroupShare | None = None,
     output: Path,
     threads: int = 0,
     progress: ReportProgress | None = None,
 ) -> TrainResult:
     """Train `model` on the partitions, oldest first, into the folder `output`.
 
+    `calibration` keeps rows of the newest day out of training, for the calibrator.
     The folder appears whole or not at all; when it is already there, made of the same inputs, it is returned at once.
     On one machine the same inputs give the same bits. Teachers are ignored when distillation is disabled.
     Raises TrainingError, or CorruptionError for damaged score sets.
@@ -44,6 +56,7 @@ def train_batch(
         params=params,
         partitions=in_order(partitions),
         teachers=tuple(teacher_scores) if params.distillation.enabled else (),
+        calibration=calibration,
     )
     with exclusive(output), cpu_threads(threads):
         return finished(output, run.inputs()) or run.train(output, progress)
@@ -58,6 +71,7 @@ class BatchRun:
     params: Params
     partitions: tuple[Partition, ...]
     teachers: tuple[Teacher, ...]
+    calibration: GroupShare | None
 
     def train(self, output: Path, progress: ReportProgress | None) -> TrainResult:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
@@ -100,6 +114,7 @@ class BatchRun:
                 shuffle_rows=config.shuffle_rows,
                 seed=self.params.seed + epoch,
                 teachers=self.teachers,
+                groups=left_out(self.partitions[-1], self.calibration),
                 with_groups=bool(self.teachers) and self.params.distillation.loss in LISTWISE,
             )
 
@@ -112,6 +127,7 @@ class BatchRun:
             steps=fit.steps,
             seed=self.params.seed,
             precision=fit.precision,
+            calibration=self.calibration,
             teachers=self.teacher_refs(),
             curve=fit.curve,
         )
@@ -137,6 +153,7 @@ class BatchRun:
                     mode="json", include={"seed", "head_weights", "train", "distillation"}
                 ),
                 "days": [seen.model_dump(mode="json") for seen in seen_days(self.partitions)],
+                "calibration": self.calibration and self.calibration.model_dump(mode="json"),
                 "teachers": [teacher.model_dump(mode="json") for teacher in self.teacher_refs()],
             }
         )

@@ -16,7 +16,7 @@ from mmoe.train.checkpoint import Trainable, load_trainable, save_trainable
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
-from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, seen_days
+from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, left_out, seen_days
 from mmoe.train.state import Stage, TrainState, model_digest
 
 
@@ -28,18 +28,24 @@ def train_incremental(
     partitions: Sequence[Partition],
     output: Path,
     holdout: GroupShare | None = None,
+    calibration: GroupShare | None = None,
     threads: int = 0,
     progress: ReportProgress | None = None,
 ) -> TrainResult:
     """Train the trainable folder `start` on the partitions, day after day, into the folder `output`.
 
-    `holdout` keeps rows of the newest day out of training. The folder appears whole or not at all; when it is already
-    there, made of the same inputs, it is returned at once.
+    `holdout` and `calibration` keep rows of the newest day out of training, for the gate and for the calibrator. The
+    folder appears whole or not at all; when it is already there, made of the same inputs, it is returned at once.
     Raises SchemaError for another schema than the start's, TrainingError for a day it has already learned.
     """
     trained = load_trainable(start)
     run = IncrementalRun(
-        start=trained, digest=model_digest(start), params=params, partitions=in_order(partitions), holdout=holdout
+        start=trained,
+        digest=model_digest(start),
+        params=params,
+        partitions=in_order(partitions),
+        holdout=holdout,
+        calibration=calibration,
     )
     refuse_other_schema(trained.state, schema)
     refuse_known_days(trained.state, run.partitions)
@@ -56,6 +62,7 @@ class IncrementalRun:
     params: Params
     partitions: tuple[Partition, ...]
     holdout: GroupShare | None
+    calibration: GroupShare | None
 
     def train(self, output: Path, progress: ReportProgress | None) -> TrainResult:
         config, rates = self.params.train, self.params.train.optimizer
@@ -93,7 +100,7 @@ class IncrementalRun:
                 batch_size=self.params.train.batch_size,
                 shuffle_rows=self.params.train.shuffle_rows,
                 seed=self.params.seed,
-                groups=self.holdout if partition == self.partitions[-1] else None,
+                groups=left_out(self.partitions[-1], self.holdout, self.calibration),
             )
 
     def state(self, fit: Fit) -> TrainState:
@@ -107,6 +114,7 @@ class IncrementalRun:
             precision=fit.precision,
             start=self.digest,
             holdout=self.holdout,
+            calibration=self.calibration,
             curve=fit.curve,
         )
         return self.start.state.model_copy(update={"stages": (*self.start.state.stages, stage)})
@@ -120,6 +128,7 @@ class IncrementalRun:
                 "params": self.params.model_dump(mode="json", include={"seed", "head_weights", "train", "incremental"}),
                 "days": [seen.model_dump(mode="json") for seen in seen_days(self.partitions)],
                 "holdout": self.holdout and self.holdout.model_dump(mode="json"),
+                "calibration": self.calibration and self.calibration.model_dump(mode="json"),
             }
         )
 

@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from mmoe.config import ModelConfig
+from mmoe.data.hashing import GroupShare
 from mmoe.errors import ConfigError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.model.network import NetworkSpec
@@ -85,6 +87,11 @@ def in_order(partitions: Sequence[Partition]) -> tuple[Partition, ...]:
 
 def seen_days(partitions: Sequence[Partition]) -> tuple[SeenDay, ...]:
     return tuple(SeenDay(day=partition.day, digest=partition.digest) for partition in partitions)
+
+
+def left_out(newest: Partition, *shares: GroupShare | None) -> dict[date, tuple[GroupShare, ...]]:
+    """What a stream leaves out of the newest day."""
+    return {newest.day: tuple(share for share in shares if share is not None)}
 
 
 def inputs_digest(content: object) -> str:

@@ -73,6 +73,8 @@ class Stage(Frozen):
     """model_digest that an incremental stage began from."""
     holdout: GroupShare | None = None
     """Which rows of the newest day were learned from, when not all."""
+    calibration: GroupShare | None = None
+    """The same, for the rows that the calibrator was fitted on."""
     teachers: tuple[TeacherRef, ...] = ()
     curve: tuple[CurvePoint, ...]
 

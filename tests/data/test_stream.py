@@ -30,6 +30,10 @@ def moments(partitions, small_schema):
     return measure_moments(partitions, small_schema)
 
 
+def everywhere(*shares):
+    return dict.fromkeys(DAYS, shares)
+
+
 @pytest.fixture
 def stream(partitions, small_schema, moments):
     def run(**options):
@@ -101,8 +105,8 @@ def test_with_groups_whole_groups_are_shuffled_and_rows_without_one_stand_alone(
 
 
 def test_a_group_share_and_its_complement_make_the_whole(stream, partitions) -> None:
-    inside = ids(stream(groups=GroupShare(salt="s", share=0.3, keep=True), with_identity=True))
-    outside = ids(stream(groups=GroupShare(salt="s", share=0.3, keep=False), with_identity=True))
+    inside = ids(stream(groups=everywhere(GroupShare(salt="s", share=0.3, keep=True)), with_identity=True))
+    outside = ids(stream(groups=everywhere(GroupShare(salt="s", share=0.3, keep=False)), with_identity=True))
     assert not set(inside) & set(outside) and len(inside) + len(outside) == 1200
     group = dict(zip(*table(partitions).select(["event_id", "group_id"]).to_pydict().values(), strict=True))
     assert not {group[i] for i in inside} & {group[i] for i in outside}
@@ -125,10 +129,20 @@ def write_teacher(folder, partitions, digest="t1", **change) -> Teacher:
     return Teacher(digest="t1", scores=paths, head_map={"hide": "skip"})
 
 
+def test_shares_of_a_day_leave_other_days_alone_and_all_must_keep_a_row(stream, partitions) -> None:
+    both = [GroupShare(salt="a", share=0.5, keep=False), GroupShare(salt="b", share=0.5, keep=True)]
+    found = [row for batch in stream(groups={DAYS[1]: both}, with_identity=True) for row in ids([batch])]
+    first, second = (pq.read_table(partition.files[0]) for partition in partitions)
+    kept = both[0].mask(second["group_id"].combine_chunks()) & both[1].mask(second["group_id"].combine_chunks())
+    expected = first["event_id"].to_pylist() + second["event_id"].filter(pa.array(kept)).to_pylist()
+    assert 0 < kept.sum() < len(kept)
+    assert sorted(found) == sorted(expected)
+
+
 def test_teacher_logits_follow_their_rows_through_shuffle_and_group_share(stream, partitions, tmp_path) -> None:
     teacher = write_teacher(tmp_path, partitions)
     share = GroupShare(salt="s", share=0.5, keep=False)
-    for batch in stream(teachers=[teacher, teacher], shuffle_rows=500, groups=share, with_identity=True):
+    for batch in stream(teachers=[teacher, teacher], shuffle_rows=500, groups=everywhere(share), with_identity=True):
         codes = [10_000.0 * int(i[8:10]) + int(i[11:]) for i in batch.identity["event_id"].to_pylist()]
         logits = batch.teachers_BH[1]
         assert logits[:, 0].tolist() == codes and logits[:, 2].tolist() == [-code for code in codes]

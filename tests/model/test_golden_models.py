@@ -49,6 +49,7 @@ def test_a_bundle_of_the_first_release_scores_as_it_did(golden_rows, tmp_path) -
     Scorer.load(FIRST_RELEASE / "bundle", threads=1).score_partition(golden_rows, tmp_path / "scores.parquet")
     expected = json.loads((FIRST_RELEASE / "logits.json").read_text())
     scores = read_scores([tmp_path / "scores.parquet"])
+    assert Scorer.load(FIRST_RELEASE / "bundle", calibrated=True).calibrator is None, "it serves as it did, too"
     for head, logits in expected.items():
         np.testing.assert_allclose(scores.logits[head], logits, rtol=0, atol=2e-6)
 

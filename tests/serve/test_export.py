@@ -1,13 +1,15 @@
 """mmoe.serve.export: a bundle is a manifest of digests, whole or not at all."""
 
 import json
+from datetime import date
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from mmoe.errors import CorruptionError, TrainingError
-from mmoe.serve.export import export_bundle, read_bundle
+from mmoe.evaluate.calibration import Calibrator, Platt
+from mmoe.serve.export import export_bundle, read_bundle, read_calibrator
 from mmoe.train.incremental import train_incremental
 from mmoe.train.state import model_digest
 
@@ -45,8 +47,30 @@ def test_another_models_bundle_is_not_overwritten(
     other = train_incremental(
         start=trained.folder, schema=small_schema, params=params, partitions=partitions, output=tmp_path / "other"
     )
-    with pytest.raises(TrainingError, match="the bundle of another model"):
+    with pytest.raises(TrainingError, match="the bundle of another model or calibrator"):
         export_bundle(other.folder, tmp_path / "bundle")
+
+
+def calibrator_of(digest: str, slope: float = 2.0) -> Calibrator:
+    return Calibrator(day=date(2026, 3, 2), model_digest=digest, maps={"click": {"search": Platt(slope=slope)}})
+
+
+def test_the_calibrator_is_one_of_the_bundles_files(trained, tmp_path) -> None:
+    calibrator = calibrator_of(trained.digest)
+    bundle = export_bundle(trained.folder, tmp_path / "bundle", calibrator)
+    assert sorted(bundle.files) == sorted({*FILES, "calibrator.json"} - {"manifest.json"})
+    assert read_calibrator(tmp_path / "bundle", bundle) == calibrator
+    assert export_bundle(trained.folder, tmp_path / "bundle", calibrator) == bundle
+    with pytest.raises(TrainingError, match="the bundle of another model or calibrator"):
+        export_bundle(trained.folder, tmp_path / "bundle", calibrator_of(trained.digest, 3.0))
+    (tmp_path / "bundle" / "calibrator.json").write_text(calibrator_of(trained.digest, 3.0).model_dump_json())
+    with pytest.raises(CorruptionError, match=r"calibrator\.json"):
+        read_bundle(tmp_path / "bundle")
+
+
+def test_a_calibrator_of_another_model_is_refused(trained, tmp_path) -> None:
+    with pytest.raises(TrainingError, match="fit it again"):
+        export_bundle(trained.folder, tmp_path / "bundle", calibrator_of("0" * 64))
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from mmoe.data.hashing import GroupShare
-from mmoe.data.scores import read_scores
+from mmoe.data.scores import read_day_scores, read_scores
 from mmoe.data.stream import stream_batches
+from mmoe.data.teachers import DayTeacher, Teacher
+from mmoe.errors import CorruptionError
+from mmoe.evaluate.calibration import Calibrator, Isotonic, Platt
 from mmoe.serve.export import export_bundle
 from mmoe.serve.scorer import Scorer
 from mmoe.train.checkpoint import load_trainable
@@ -42,6 +45,34 @@ def test_a_score_set_holds_the_trained_networks_logits_in_row_order(bundle, trai
             np.testing.assert_array_equal(scores.labels[head][part], batch.labels_BH[:, index])
 
 
+def test_a_calibrated_scorer_serves_and_an_uncalibrated_one_teaches_from_one_bundle(
+    trained, partition, tmp_path
+) -> None:
+    maps = {"search": Platt(slope=2.0, intercept=-1.0), "home_feed": Isotonic(
+        logits=(-1.0, 1.0), calibrated=(-3.0, 0.5), positives=1, rows=2
+    )}  # fmt: skip
+    calibrator = Calibrator(day=partition.day, model_digest=trained.digest, maps={"click": maps})
+    export_bundle(trained.folder, tmp_path / "both", calibrator)
+    teacher, server = (Scorer.load(tmp_path / "both", threads=1, calibrated=on) for on in (False, True))
+    for name, scorer in (("teaches", teacher), ("serves", server)):
+        scorer.score_partition(partition, tmp_path / name)
+    taught, served = read_day_scores(tmp_path / "teaches"), read_day_scores(tmp_path / "serves")
+    assert taught.model_digest == trained.digest
+    assert served.model_digest == server.digest and server.digest.startswith(f"{trained.digest}-calibrated-")
+    np.testing.assert_array_equal(served.logits["hide"], taught.logits["hide"])
+    view_type = np.array(pq.read_table(partition.files[0])["view_type"].to_pylist())
+    for name, own in maps.items():
+        expected = own.apply(taught.logits["click"][view_type == name])
+        np.testing.assert_allclose(served.logits["click"][view_type == name], expected, rtol=1e-5)
+    (batch,) = server.batches(partition)
+    expected = 1 / (1 + np.exp(-served.logits["click"].astype(float)))
+    np.testing.assert_allclose(server.probabilities(batch.inputs)["click"], expected, rtol=1e-5)
+    with pytest.raises(CorruptionError, match="score again"):
+        DayTeacher(
+            Teacher(digest=trained.digest, scores={partition.day: tmp_path / "serves"}), partition.day, ("click",)
+        )
+
+
 def test_scoring_twice_writes_the_same_bytes(bundle, partition, tmp_path) -> None:
     scorer = Scorer.load(bundle, threads=1)
     for name in ("one", "two"):
@@ -70,7 +101,7 @@ def test_bfloat16_is_not_emulated(bundle, monkeypatch, native, dtype) -> None:
 def test_a_group_share_scores_only_its_rows(bundle, partition, tmp_path) -> None:
     share = GroupShare(salt="s", share=0.3, keep=True)
     scorer = Scorer.load(bundle, threads=1)
-    scorer.score_partition(partition, tmp_path / "share", groups=share)
+    scorer.score_partition(partition, tmp_path / "share", groups=[share])
     kept = share.mask(pq.read_table(partition.files[0])["group_id"].combine_chunks())
     scores = read_scores([tmp_path / "share"])
     assert scores.rows == kept.sum() and 0 < scores.rows < partition.rows
@@ -78,7 +109,7 @@ def test_a_group_share_scores_only_its_rows(bundle, partition, tmp_path) -> None
 
 def test_a_share_without_rows_is_an_empty_score_set(bundle, partition, tmp_path) -> None:
     nobody = GroupShare(salt="s", share=1e-9, keep=True)
-    Scorer.load(bundle, threads=1).score_partition(partition, tmp_path / "none", groups=nobody)
+    Scorer.load(bundle, threads=1).score_partition(partition, tmp_path / "none", groups=[nobody])
     assert read_scores([tmp_path / "none"]).rows == 0
 
 

@@ -15,6 +15,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from mmoe.config import ModelConfig
+from mmoe.data.hashing import GroupShare
 from mmoe.data.scores import read_scores, write_scores
 from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import Teacher
@@ -252,6 +253,14 @@ def test_distillation_disabled_ignores_teachers(train, make_partition, params, t
     ignored = Teacher(digest="none", scores={})
     taught = train([partition], "one", params=off, teacher_scores=[ignored])
     assert taught.digest == train([partition], "two", params=off).digest
+
+
+def test_the_calibrators_rows_of_the_newest_day_are_not_learned(train, make_partition) -> None:
+    partitions = [make_partition(DAY), make_partition(NEXT)]
+    share = GroupShare(salt="calibration", share=0.5, keep=False)
+    kept = share.mask(pq.read_table(partitions[1].files[0])["group_id"].combine_chunks()).sum()
+    stage = train(partitions, calibration=share).state.stages[0]
+    assert stage.rows == 600 + kept and 0 < kept < 600 and stage.calibration == share
 
 
 def test_progress_counts_rows_up_to_the_plan(train, make_partition) -> None:

@@ -3,6 +3,7 @@
 import inspect
 from datetime import date
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -29,7 +30,8 @@ def go_on(trained, small_schema, params, tmp_path):
 
 def test_there_is_no_way_to_pass_a_teacher() -> None:
     names = set(inspect.signature(train_incremental).parameters)
-    assert names == {"start", "schema", "params", "partitions", "output", "holdout", "threads", "progress"}
+    rows = {"partitions", "holdout", "calibration"}
+    assert names == {"start", "schema", "params", "output", "threads", "progress"} | rows
 
 
 def test_lineage_grows_by_a_stage_and_the_start_is_left_alone(go_on, trained, make_partition) -> None:
@@ -74,6 +76,16 @@ def test_the_holdout_keeps_groups_of_the_newest_day_alone_out(go_on, make_partit
     result = go_on(days, holdout=share)
     assert 600 < result.state.stages[-1].rows < 1150
     assert result.state.stages[-1].holdout == share
+
+
+def test_the_calibrators_rows_are_left_out_beside_the_gates(go_on, make_partition) -> None:
+    days = [make_partition(DAYS[1]), make_partition(DAYS[2])]
+    holdout, calibration = (GroupShare(salt=salt, share=0.4, keep=False) for salt in ("gate", "calibration"))
+    newest = pq.read_table(days[1].files[0])["group_id"].combine_chunks()
+    learned = holdout.mask(newest) & calibration.mask(newest)
+    result = go_on(days, holdout=holdout, calibration=calibration)
+    assert result.state.stages[-1].rows == 600 + learned.sum()
+    assert result.state.stages[-1].calibration == calibration
 
 
 def test_a_day_already_learned_is_refused(go_on, make_partition, trained) -> None:
