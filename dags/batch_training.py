@@ -91,7 +91,7 @@ with DAG(
         doc_md="Approve or reject under *Required actions*.",
         subject="{{ ti.xcom_pull(task_ids='report')['subject'] }}",
         body="{{ ti.xcom_pull(task_ids='report')['body'] }}",
-        params={"override_reason": Param("", type="string", title="Override reason",
+        params={"override_reason": Param(None, type=["null", "string"], title="Override reason",
                                          description="Needed to promote anything but a pass.")},
         defaults="Reject",
         response_timeout=timedelta(days=7),

@@ -30,7 +30,7 @@ class Promote(Step):
                 f"{self.approval_task!r} holds no approval by a person, so nothing is promoted. "
                 "Trigger a new run to be asked again."
             )
-        reason = (answer.get("params_input") or {}).get("override_reason", "")
+        reason = (answer.get("params_input") or {}).get("override_reason") or ""
         barred = "" if may_override(str(responder.get("id"))) else "True"
         self.options = {**self.options, "actor": responder["name"], "override-reason": reason, "barred": barred}
         return super().execute(context)

@@ -35,4 +35,4 @@ def test_each_known_day_leads_to_its_row(client: TestClient) -> None:
     for day in range(1, 7):
         assert f'href="#day-2026-03-0{day}"' in html
         assert f'<tr id="day-2026-03-0{day}">' in html
-    assert 'aria-label="2026-03-06: published with warnings"' in html
+    assert '6<span class="hidden">: 2026-03-06 published with warnings</span>' in html

@@ -94,6 +94,17 @@ def test_two_versions_of_one_report_are_compared_on_its_rows(
     assert "bootstrap batch, from version 1" in text
 
 
+def test_what_each_did_as_champion_stands_in_one_table_by_day(
+    client: TestClient, write_version: Write, monitor: Write
+) -> None:
+    write_version("2")
+    write_version("3")
+    monitor(date(2026, 3, 3), auc=0.71)
+    monitor(date(2026, 3, 4), auc=0.69, version="3", calibration=1.3)
+    text = words(client.get("/compare?a=2&b=3").text)
+    assert "2026-03-04 3 0.6900 1.300 - - 2026-03-03 2 0.7100 1.000 - -" in text
+
+
 def test_versions_without_a_common_report_are_not_said_to_be_comparable(
     client: TestClient, write_version: Write
 ) -> None:
