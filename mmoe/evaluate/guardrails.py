@@ -11,6 +11,7 @@ from mmoe.evaluate.comparison import Comparison
 from mmoe.evaluate.measure import slicings
 from mmoe.evaluate.metrics import calibration_error, normalised_entropy, probabilities
 from mmoe.evaluate.ranking import Doubles, sums_by
+from mmoe.evaluate.shift import stability_index
 from mmoe.evaluate.verdict import Calibration, Finding, Word
 
 SHIFT_BINS = 20
@@ -85,20 +86,19 @@ def judge_calibration(profile: ProfileConfig, found: Calibration) -> Finding:
 def judge_score_shift(comparison: Comparison, head: str) -> Finding:
     rows = comparison.champion.final(head)
     sides = [side.logits[head][rows].astype(np.float64) for side in (comparison.champion, comparison.challenger)]
-    shift, most = stability_index(*sides), comparison.profile.max_score_shift
+    shift, most = score_shift(*sides), comparison.profile.max_score_shift
     word: Word = "fail" if shift > most else "pass"
     reason = f"population stability index of the scores {shift:.3f}; {'more' if shift > most else 'at most'} {most:g}"
     return Finding(rule="score shift", head=head, verdict=word, reason=reason)
 
 
-def stability_index(before: Doubles, after: Doubles) -> float:
-    """Σ (q − p) ln(q / p) over bins of about equal size by `before`; half a row is added to each bin."""
+def score_shift(before: Doubles, after: Doubles) -> float:
+    """Stability index over bins of about equal size by `before`."""
     if not len(before):
         return 0.0
     edges = np.unique(np.quantile(before, np.linspace(0, 1, SHIFT_BINS + 1)[1:-1]))
-    counts = [np.bincount(np.searchsorted(edges, side), minlength=len(edges) + 1) + 0.5 for side in (before, after)]
-    p, q = (count / count.sum() for count in counts)
-    return float(((q - p) * np.log(q / p)).sum())
+    counts = (np.bincount(np.searchsorted(edges, side), minlength=len(edges) + 1) for side in (before, after))
+    return stability_index(*counts)
 
 
 def judge_floors(comparison: Comparison, head: str, auc: float) -> Iterator[Finding]:

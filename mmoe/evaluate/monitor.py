@@ -11,6 +11,7 @@ from pydantic import Field
 from mmoe.config import MonitorConfig
 from mmoe.data.score_set import ScoreSet
 from mmoe.evaluate.metrics import HeadMetrics
+from mmoe.evaluate.shift import stability_index
 from mmoe.parsing import Frozen
 
 EDGES = tuple(half / 2 for half in range(-20, 11))
@@ -64,15 +65,6 @@ def histograms(scores: ScoreSet) -> dict[str, tuple[int, ...]]:
         head: tuple(np.bincount(np.digitize(logits, EDGES), minlength=bins).tolist())
         for head, logits in scores.logits.items()
     }
-
-
-def score_shift(before: Sequence[int], after: Sequence[int]) -> float:
-    """Population stability index Σ (q − p) ln(q / p) of two histograms of the same bins.
-
-    Half a row is added to each bin, so that one which only one of them fills counts without being infinite.
-    """
-    p, q = ((np.asarray(counts) + 0.5) / (sum(counts) + 0.5 * len(counts)) for counts in (before, after))
-    return float(((q - p) * np.log(q / p)).sum())
 
 
 def watch(
@@ -145,7 +137,7 @@ def miscalibrated(newest: MonitoredDay, config: MonitorConfig) -> list[Alarm]:
 def shifted(before: MonitoredDay, newest: MonitoredDay, config: MonitorConfig) -> list[Alarm]:
     found = []
     for head in (head for head in newest.heads if head in before.histograms):
-        shift = score_shift(before.histograms[head], newest.histograms[head])
+        shift = stability_index(before.histograms[head], newest.histograms[head])
         if shift > config.max_score_shift:
             text = (
                 f"{head}: predictions on {newest.day} have shifted against {before.day}, "

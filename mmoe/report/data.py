@@ -88,6 +88,17 @@ class MixedPrecision(Frozen):
     """latency_ratio: bfloat16 over float32, median of paired rounds. auc_delta: mean over heads."""
 
 
+class ServingCost(Frozen):
+    """What serving takes, both models side by side in float32 on the same requests."""
+
+    champion_ms: float
+    """Median latency of a request."""
+    challenger_ms: float
+    champion_bytes: int
+    """Of the bundle."""
+    challenger_bytes: int
+
+
 class Retention(Frozen):
     """What the ledger attests about data that no longer exists."""
 
@@ -147,6 +158,7 @@ class Report(Frozen):
     """Mean gate weight of each expert, by head and view type; empty for a shared bottom."""
     distillation: Distillation | None
     mixed_precision: MixedPrecision
+    serving: ServingCost
     retention: Retention
     reproduce: str
     """A command that trains and judges this model again, while its days are retained."""

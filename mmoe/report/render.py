@@ -36,6 +36,7 @@ def render(report: Report) -> str:
         aucs=courses(report, "auc"),
         distilled=any(curve.name == DISTILLATION for curve in report.curves),
         latencies=latencies(report),
+        costs=costs(report),
         calendars=[(model, story.calendar(model, days)) for model in (report.challenger, report.champion)],
         days=days,
         config=json.dumps(report.config, indent=1),
@@ -71,6 +72,26 @@ def latencies(report: Report) -> list[tuple[str, float, Markup]]:
     times = {"float32": measured.float32_ms, "bfloat16": measured.bfloat16_ms}
     longest = max(*times.values(), 1e-9)
     return [(name, time, charts.bar(time / longest, name)) for name, time in times.items()]
+
+
+def costs(report: Report) -> list[tuple[str, str, list[tuple[str, float, Markup]]]]:
+    """Name, unit, and both models' figures with their bars: latency in ms, the bundle in MB."""
+    found = report.serving
+    pairs = [
+        ("Latency of a request", "ms", found.challenger_ms, found.champion_ms),
+        ("Bundle", "MB", found.challenger_bytes / 1e6, found.champion_bytes / 1e6),
+    ]
+    return [
+        (
+            name,
+            unit,
+            [
+                (f"version {report.version}", new, charts.bar(new / max(new, old, 1e-9), "bfloat16")),
+                (f"version {report.baseline_version}", old, charts.bar(old / max(new, old, 1e-9), "float32")),
+            ],
+        )
+        for name, unit, new, old in pairs
+    ]
 
 
 def percent(share: float | None, digits: int = 2) -> str:

@@ -15,11 +15,22 @@ from mmoe.lake.reader import published_days, read_manifest
 from mmoe.lake.registered import registered_stores
 from mmoe.lake.retention import horizon
 from mmoe.registry import PromotionRecord, Records, Registry, Version
-from mmoe.report.data import Ancestor, Curve, Decision, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
+from mmoe.report.data import (
+    Ancestor,
+    Curve,
+    Decision,
+    Distillation,
+    MixedPrecision,
+    Model,
+    Report,
+    Retention,
+    ServingCost,
+    UsedDay,
+)
 from mmoe.serve.benchmark import PrecisionComparison
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
-from mmoe.steps.evaluation import challenger_scores, measured_precisions, required_baseline, score
+from mmoe.steps.evaluation import challenger_scores, measured_costs, measured_precisions, required_baseline, score
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder, open_day, version_folder
 from mmoe.steps.plan import Plan
 from mmoe.steps.training import curves
@@ -51,6 +62,7 @@ def gather(context: Context, plan: Plan, gate: GateResult, *, version: str, sour
         gate_use=gate_use(context, plan, own),
         distillation=distillation(context, plan),
         mixed_precision=mixed_precision(measured_precisions(context, plan)),
+        serving=ServingCost(**measured_costs(context, plan).model_dump()),
         retention=attestation(context, max(held_out) + timedelta(days=1)),
         reproduce=reproduction(plan),
         config=plan.config,

@@ -8,7 +8,8 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from mmoe.evaluate.metrics import HeadMetrics
-from mmoe.evaluate.monitor import MonitoredDay, Watch, score_shift
+from mmoe.evaluate.monitor import MonitoredDay, Watch
+from mmoe.evaluate.shift import stability_index
 from mmoe.registry.monitored import Monitored
 from mmoe.settings import Settings
 from mmoe.web.charts import Point, sparkline, timeline
@@ -104,7 +105,7 @@ def table(days: Sequence[MonitoredDay]) -> list[tuple[Row, ...]]:
             tuple(
                 Row(
                     day=day, head=head, metric=metric,
-                    shift=score_shift(before[head], day.histograms[head]) if head in before else None,
+                    shift=stability_index(before[head], day.histograms[head]) if head in before else None,
                 )
                 for head in day.heads
                 if (metric := day.of(head))

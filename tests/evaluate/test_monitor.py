@@ -7,7 +7,7 @@ import pytest
 
 from mmoe.config import MonitorConfig
 from mmoe.evaluate.metrics import HeadMetrics
-from mmoe.evaluate.monitor import EDGES, MonitoredDay, histograms, score_shift, watch
+from mmoe.evaluate.monitor import EDGES, MonitoredDay, histograms, watch
 
 FIRST = date(2026, 3, 1)
 CONFIG = MonitorConfig()
@@ -84,14 +84,6 @@ def test_shifted_predictions_raise_an_alarm():
     empty = [0] * (len(EDGES) - 1)
     before, after = monitored(0, counts=(2500, 2500, *empty)), monitored(1, counts=(4500, 500, *empty))
     assert look(2, [before, after]) == [("score shift", 1)]
-
-
-def test_the_stability_index_is_the_textbook_sum_and_0_of_equal_shapes():
-    before, after = np.array([1000, 3000, 6000]), np.array([2000, 3000, 5000])
-    p, q = before / before.sum(), after / after.sum()
-    assert score_shift(before, after) == pytest.approx(((q - p) * np.log(q / p)).sum(), rel=1e-2)
-    assert score_shift(before, before * 2) == pytest.approx(0, abs=1e-6)
-    assert 0 < score_shift([100, 0], [50, 50]) < 10
 
 
 def test_a_histogram_counts_every_row_once():

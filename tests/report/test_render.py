@@ -5,7 +5,18 @@ import pytest
 
 from mmoe.evaluate.metrics import Bin, HeadMetrics
 from mmoe.evaluate.verdict import Calibration, Finding, GateResult, Lift
-from mmoe.report.data import Ancestor, Curve, Decision, Distillation, MixedPrecision, Model, Report, Retention, UsedDay
+from mmoe.report.data import (
+    Ancestor,
+    Curve,
+    Decision,
+    Distillation,
+    MixedPrecision,
+    Model,
+    Report,
+    Retention,
+    ServingCost,
+    UsedDay,
+)
 from mmoe.report.render import render, typeset
 
 HOSTILE = "<script>alert(1)</script>"
@@ -60,6 +71,7 @@ def report():
             float32_auc={"click": 0.71, "hide": None}, bfloat16_auc={"click": 0.7101, "hide": None},
             summary={"latency_ratio": 0.5, "auc_delta": 0.0001},
         ),
+        serving=ServingCost(champion_ms=4.0, challenger_ms=6.0, champion_bytes=5_000_000, challenger_bytes=5_500_000),
         retention=Retention(
             horizon=date(2026, 9, 9), expired_days=(date(2026, 9, 1),), ledger_entries=1, ledger_whole=True
         ),
@@ -160,6 +172,13 @@ def test_auc_curves_stand_beside_the_loss_curves(report):
     assert 'aria-label="AUC of click over the rows learned"' in html
     assert "AUC along the way" in html
     assert "AUC along the way" not in render(report)
+
+
+def test_serving_cost_stands_beside_the_baselines(report):
+    text = words(render(report))
+    assert "150% of its latency" in text
+    assert "version 2 6.00 ms version 1 4.00 ms" in text
+    assert "version 2 5.50 MB version 1 5.00 MB" in text
 
 
 def test_a_decision_is_told_and_how_to_undo_it(report):
