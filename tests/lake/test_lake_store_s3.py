@@ -4,7 +4,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
+import botocore.auth
 import pytest
 from conftest import EVERY_STORE
 from faulty import faulty
@@ -244,6 +246,51 @@ def test_a_refusal_names_the_store_the_code_and_the_fix_but_no_credential(make_b
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(LakeError, match="NoCredentialsError; see AWS_ACCESS_KEY_ID"):
         open_store("s3://no-such-bucket/lake", tmp_path).read_bytes("a")
+
+
+@pytest.mark.ceph
+def test_a_clock_that_is_not_the_stores_is_named_as_the_cause(open_s3, monkeypatch):
+    store = open_s3("ceph")
+    now = botocore.auth.get_current_datetime
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda **how: now(**how) + timedelta(hours=1))
+    with pytest.raises(LakeError, match="RequestTimeTooSkewed; this machine's clock is not the store's; synchronise"):
+        store.read_bytes(KEY)
+
+
+def test_a_full_disk_leaves_no_half_copy_of_a_download(open_s3, tmp_path):
+    store = open_s3("moto")
+    store.write_bytes(KEY, bytes(2000))
+    full = f"""
+import resource, signal
+from pathlib import Path
+from mmoe.errors import LakeError
+from mmoe.lake.store import open_store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    open_store({store.bucket.url!r}, Path({str(tmp_path / "full")!r})).local_path({KEY!r})
+except LakeError as error:
+    print(error)
+"""
+    finished = subprocess.run([sys.executable, "-c", full], check=True, capture_output=True, text=True)
+    assert finished.stdout == f"{KEY}: cannot be written at {tmp_path / 'full'}: File too large.\n"
+    assert list((tmp_path / "full").rglob("*.parquet")) == []
+
+
+@pytest.mark.parametrize("kind", EVERY_S3)
+def test_a_swap_whose_answer_got_lost_and_that_was_repeated_has_happened(open_s3, kind, monkeypatch):
+    store = open_s3(kind)
+    store.write_bytes("manifest", b"old")
+    assert store.capabilities
+    put = store.bucket.client.put_object
+
+    def twice(**request):
+        put(**request)
+        return put(**request)
+
+    monkeypatch.setattr(store.bucket.client, "put_object", twice)
+    assert store.swap_bytes("manifest", b"old", b"new")
+    assert store.read_bytes("manifest") == b"new"
 
 
 @pytest.mark.parametrize("kind", EVERY_S3)

@@ -42,17 +42,18 @@ def probe(bucket: Bucket) -> Capabilities:
 
 
 def swap(bucket: Bucket, can: Capabilities, key: str, old: bytes | None, new: bytes) -> bool:
+    """Write `new` if the object's bytes are `old` (None: there is none). False: they are not, or not any more."""
     current = bucket.get(key)
     if (current.content if current else None) != old:
         return False
     if can.conditions is None:
-        return _swap_by_order(bucket, key, current, new)
-    try:
-        bucket.put(key, new, **_condition(can.conditions, current.etag if current else None))
-    except ConditionError:
-        now = bucket.get(key)  # an answer may be lost after the write and the request repeated
-        return now is not None and now.content == new
-    return True
+        done = _put_in_order(bucket, key, current, new)
+    else:
+        done = _accepts(bucket, key, new, _condition(can.conditions, current.etag if current else None))
+    if done:
+        return True
+    now = bucket.get(key)  # a request whose answer got lost is repeated, and then meets its own write
+    return now is not None and now.content == new
 
 
 def erase(bucket: Bucket, key: str) -> None:
@@ -61,23 +62,25 @@ def erase(bucket: Bucket, key: str) -> None:
 
 
 def _conditions(bucket: Bucket, key: str) -> Literal["quoted", "bare"] | None:
-    if _writes(bucket, key, {"IfNoneMatch": "*"}):
-        return None
-    forms: tuple[Literal["quoted", "bare"], ...] = ("quoted", "bare")
-    for form in forms:
-        known = bucket.get(key)
-        if known is None or _writes(bucket, key, _condition(form, NO_SUCH_ETAG)):
+    try:
+        if _accepts(bucket, key, b"2", {"IfNoneMatch": "*"}):
             return None
-        if _writes(bucket, key, _condition(form, known.etag)):
-            return form
+        forms: tuple[Literal["quoted", "bare"], ...] = ("quoted", "bare")
+        for form in forms:
+            known = bucket.get(key)
+            if known is None or _accepts(bucket, key, b"3", _condition(form, NO_SUCH_ETAG)):
+                return None
+            if _accepts(bucket, key, b"4", _condition(form, known.etag)):
+                return form
+    except LakeError:  # it does not know conditions and says so
+        return None
     return None
 
 
-def _writes(bucket: Bucket, key: str, condition: dict[str, str]) -> bool:
-    """Whether the store accepts a write under the condition. A store that does not know conditions may refuse all."""
+def _accepts(bucket: Bucket, key: str, content: bytes, condition: dict[str, str]) -> bool:
     try:
-        bucket.put(key, uuid4().bytes, **condition)
-    except (ConditionError, LakeError):
+        bucket.put(key, content, **condition)
+    except ConditionError:
         return False
     return True
 
@@ -89,7 +92,7 @@ def _condition(form: Literal["quoted", "bare"], etag: str | None) -> dict[str, s
     return {"IfMatch": bare if form == "bare" else f'"{bare}"'}
 
 
-def _swap_by_order(bucket: Bucket, key: str, known: Content | None, new: bytes) -> bool:
+def _put_in_order(bucket: Bucket, key: str, known: Content | None, new: bytes) -> bool:
     mine = bucket.put(key, new)
     history = [item for item in bucket.versions(key) if item.key == key]
     written = [item for item in history if not item.marker]
