@@ -21,6 +21,8 @@ pytestmark = [
 PAGES = ("promotions", "monitoring", "data", "retention", "compare?a=1&b=2", "rollback")
 AXE = Path(os.environ.get("AXE_CORE", "var/axe/node_modules/axe-core/axe.min.js"))
 LONGEST = 900
+PATIENCE_MS = 120_000
+"""A page of Airflow's own takes long while its scheduler starts tasks on the same two cores."""
 SMALL_RUN = {"train_days": 1, "catch_up_days": 0, "holdout_days": 1, "distillation": "off"}
 """One day of training: the model is not better, and the second run of the same plan takes up all its work."""
 
@@ -44,6 +46,7 @@ def log_in(browser, served):
     def log_in(user):
         context = browser.new_context(base_url=url, viewport={"width": 1400, "height": 1000}, bypass_csp=True)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.goto("/")
         page.fill("input[name=username]", user)
