@@ -38,7 +38,7 @@ def test_every_command_in_the_documents_exists():
 
 
 def commands_of(text):
-    groups = {"hold", "plan", "quarantine", "retention", "train"}
+    groups = {"hold", "plan", "quarantine", "retention", "train", "model"}
     for words in re.findall(r"\bmmoe ((?:[a-z-]+ ?){1,2})(?=--|[`&\n…])", text):
         name, *rest = words.split()
         yield (name, rest[0]) if name in groups and rest else (name,)

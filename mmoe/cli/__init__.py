@@ -13,6 +13,7 @@ from mmoe.cli.data import data
 from mmoe.cli.experiments import experiments
 from mmoe.cli.gate import gate
 from mmoe.cli.governance import governance
+from mmoe.cli.models import models
 from mmoe.cli.monitoring import monitoring
 from mmoe.cli.quarantine import quarantine
 from mmoe.cli.release import release
@@ -20,7 +21,7 @@ from mmoe.cli.training import training
 from mmoe.errors import MmoeError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of mmoe.")
-for commands in (data, governance, training, experiments, gate, release, monitoring):
+for commands in (data, governance, training, experiments, gate, release, monitoring, models):
     app.registered_commands += commands.registered_commands
     app.registered_groups += commands.registered_groups
 app.add_typer(quarantine, name="quarantine")

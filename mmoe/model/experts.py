@@ -40,7 +40,7 @@ class Experts(nn.Module):
         members: dict[ExpertConfig, list[int]] = {}
         for index, config in enumerate(configs):
             members.setdefault(config, []).append(index)
-        self.members = list(members.values())
+        self.members, self.kinds = list(members.values()), [config.kind for config in members]
         self.groups = nn.ModuleList(
             build_expert(config, len(indices), width, dropout) for config, indices in members.items()
         )

@@ -13,6 +13,7 @@ from mmoe.errors import TrainingError
 from mmoe.registry import Registry, UsedDay, Version, VersionRecord, VersionRecords
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
+from mmoe.steps.describing import cost_metrics
 from mmoe.steps.models import (
     BUNDLE,
     TRAINABLE,
@@ -28,7 +29,7 @@ from mmoe.steps.remaking import confirm, recipe, run_key, threads
 from mmoe.steps.scoring import calibration_share, fitted_calibrator, holdout_share, score_day
 from mmoe.train.batch import train_batch
 from mmoe.train.incremental import train_incremental
-from mmoe.train.spec import Progress, TrainResult
+from mmoe.train.spec import Progress, TrainResult, network_spec
 from mmoe.train.state import CurvePoint, TrainState, model_digest
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -160,6 +161,7 @@ def log_run(
             "rows": float(result.state.rows),
             "steps": float(result.state.steps),
             "seconds": result.seconds,
+            **cost_metrics(network_spec(result.state.data_schema, result.state.model)),
         },
         curves=curves(result.state) | gate_curves(result.state),
         tags={

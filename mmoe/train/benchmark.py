@@ -1,0 +1,148 @@
+"""How fast the experts are beside one matrix product of their size, and what a distillation loss costs of a step."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmoe.config import ExpertConfig
+from mmoe.model.costs import blank_inputs
+from mmoe.model.experts import Experts, build_expert
+from mmoe.model.network import NetworkSpec, build_network
+from mmoe.parsing import Frozen
+from mmoe.train.losses import DISTILLATION, LISTWISE
+from mmoe.train.optim import Optimizer
+
+WARMUP = 3
+GROUP_ROWS = 8
+"""Rows of a list, for listwise losses."""
+Work = Callable[[], object]
+
+
+class ExpertRate(Frozen):
+    """Copies of one declaration as one batched block, beside references of the same FLOPs: medians of paired rounds."""
+
+    experts: str
+    rows: int
+    features: int
+    gflop: float
+    """Of the matrix products of one forward pass."""
+    forward_rate: float
+    """FLOP rate over that of one matrix product of as many FLOPs."""
+    training_rate: float
+    """The same, forward and backward."""
+    forward_over_loop: float
+    """Time over that of the same experts one by one in a Python loop."""
+    training_over_loop: float
+
+
+class LossCost(Frozen):
+    """What a distillation loss adds to a training step, over the whole step without it."""
+
+    loss: str
+    rows: int
+    heads: int
+    milliseconds: float
+    share: float
+
+
+def expert_rate(config: ExpertConfig, *, copies: int, features: int, rows: int, rounds: int) -> ExpertRate:
+    """Time the batched block, the loop and one product x (B, D) @ w (D, N), N such that the FLOPs are equal."""
+    batched = Experts([config] * copies, features, dropout=0.0)
+    loop = nn.ModuleList(build_expert(config, 1, features, dropout=0.0) for _ in range(copies))
+    x = torch.randn(rows, features)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        batched(x)
+    flops = counter.get_total_flops()
+    weight = torch.randn(features, round(flops / (2 * rows * features)), requires_grad=True)
+
+    def looped(x: Tensor) -> Tensor:
+        return torch.stack([expert(x.unsqueeze(0))[0] for expert in loop])
+
+    works: Sequence[Callable[[Tensor], Tensor]] = (batched, looped, lambda x: x @ weight)
+    forward = paired_times([no_grad(work, x) for work in works], rounds)
+    training = paired_times([with_backward(work, x) for work in works], rounds)
+    return ExpertRate(
+        experts=f"{copies} x {config.kind}",
+        rows=rows,
+        features=features,
+        gflop=flops / 1e9,
+        forward_rate=ratio(forward, 2, 0),
+        training_rate=ratio(training, 2, 0),
+        forward_over_loop=ratio(forward, 0, 1),
+        training_over_loop=ratio(training, 0, 1),
+    )
+
+
+def no_grad(work: Callable[[Tensor], Tensor], x: Tensor) -> Work:
+    def run() -> None:
+        with torch.no_grad():
+            work(x)
+
+    return run
+
+
+def with_backward(work: Callable[[Tensor], Tensor], x: Tensor) -> Work:
+    read = x.clone().requires_grad_()
+    gradient = torch.ones_like(work(x))
+    return lambda: torch.autograd.backward(work(read), gradient)
+
+
+def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
+    """Time every distillation loss over all heads, forward and backward, beside the step of a whole network."""
+    network = build_network(spec, seed=0)
+    optimizer = Optimizer(network, dense_lr=1e-3, embedding_lr=0.05, weight_decay=0.0, clip_norm=10.0)
+    inputs, heads = blank_inputs(spec, rows), len(spec.heads)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        logits = torch.stack(list(network.outputs(inputs).logits.values()))
+        logits.square().mean().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    student = torch.randn(heads, rows, requires_grad=True)
+    teacher = torch.randn(heads, rows)
+    by_view_type, by_list = torch.randint(spec.view_types, (rows,)), torch.arange(rows) // GROUP_ROWS
+
+    def distil(name: str) -> None:
+        groups = by_list if name in LISTWISE else by_view_type
+        losses = [DISTILLATION[name](s, t, groups, 1.0) for s, t in zip(student, teacher, strict=True)]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+
+    works: list[Work] = [step, *(partial(distil, name) for name in DISTILLATION)]
+    times = paired_times(works, rounds)
+    return [
+        LossCost(
+            loss=name,
+            rows=rows,
+            heads=heads,
+            milliseconds=1e3 * median(round_[index] for round_ in times),
+            share=ratio(times, index, 0),
+        )
+        for index, name in enumerate(DISTILLATION, start=1)
+    ]
+
+
+def paired_times(works: Sequence[Work], rounds: int) -> list[tuple[float, ...]]:
+    """Seconds of each, a round; the order turns round by round, so that none always finds a warm cache."""
+    times = []
+    for number in range(-WARMUP, rounds):
+        order = [(number + index) % len(works) for index in range(len(works))]
+        seconds = {index: timed(works[index]) for index in order}
+        if number >= 0:
+            times.append(tuple(seconds[index] for index in range(len(works))))
+    return times
+
+
+def timed(work: Work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def ratio(times: Sequence[tuple[float, ...]], above: int, below: int) -> float:
+    return median(round_[above] / round_[below] for round_ in times)
