@@ -16,7 +16,7 @@ from mmoe.lake.ingest import stage_day
 from mmoe.lake.manifest import Validation
 from mmoe.lake.partitions import manifest_key, staging_prefix
 from mmoe.lake.publish import publish
-from mmoe.lake.reader import open_partition
+from mmoe.lake.reader import open_partition, read_manifest
 from mmoe.lake.store import open_store
 from mmoe.settings import Settings
 from mmoe.steps.context import Context
@@ -107,12 +107,14 @@ def test_a_score_set_is_made_once_and_belongs_to_its_day(any_store, lake_url, la
     assert not made[0].exists()
 
 
-def test_a_day_goes_from_ingest_to_expiry_by_the_commands(
+def test_days_go_from_ingest_to_expiry_whole_and_in_part_by_the_commands(
     any_store, lake_url, landing, params, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "schema.yaml").write_text(json.dumps(SCHEMA.model_dump(mode="json", exclude_defaults=True)))
-    kept_two_days = params.model_copy(update={"retention": RetentionConfig(days=2, max_share=1.0)})
-    (tmp_path / "params.yaml").write_text(kept_two_days.model_dump_json())
+    kept_shortly = params.model_copy(
+        update={"retention": RetentionConfig(days=3, view_types={"search": 2}, max_share=1.0)}
+    )
+    (tmp_path / "params.yaml").write_text(kept_shortly.model_dump_json())
     settings = {"HOME": tmp_path / "home", "LAKE": lake_url, "LANDING": landing, "DVC_PROJECT": tmp_path}
     files = {"SCHEMA_FILE": tmp_path / "schema.yaml", "PARAMS_FILE": tmp_path / "params.yaml"}
     for name, value in (settings | files).items():
@@ -129,8 +131,12 @@ def test_a_day_goes_from_ingest_to_expiry_by_the_commands(
             mmoe(step, "--date", str(day))
     again = open_store(lake_url, tmp_path / "home" / "cache" / "lake")
     assert open_partition(again, DAY, SCHEMA).rows == 200
-    outcome = mmoe("retention", "apply", "--as-of", str(later + timedelta(days=1)), "--yes")
-    assert outcome["horizon"] == str(later - timedelta(days=1))
-    mmoe("retention", "audit", "--as-of", str(later + timedelta(days=1)))
+    as_of = str(later + timedelta(days=3))
+    mmoe("retention", "apply", "--as-of", as_of, "--yes")
+    mmoe("retention", "audit", "--as-of", as_of)
     assert [copy for copy in again.copies("") if f"dt={DAY}" in copy.key] == []
-    assert open_partition(again, later, SCHEMA).rows == 200
+    home_rows = raw_rows(later)["view_type"].to_pylist().count("home")
+    assert open_partition(again, later, SCHEMA).rows == home_rows < 200
+    kept = {"manifest.json", *(file.name for file in read_manifest(again, later).files)}
+    copies = again.copies(f"engagement/dt={later}/")
+    assert {(copy.key.rpartition("/")[2], copy.kind) for copy in copies} == {(name, "object") for name in kept}
