@@ -1,7 +1,4 @@
-"""The population stability index of a feature against the days before: bins fixed on those days, then PSI.
-
-PSI = Σ (p - q) ln(p / q) over bins, p the day's shares and q the reference's (Siddiqi, Credit Risk Scorecards, 2006).
-"""
+"""A feature's counts beside those of the days before, in bins that are fixed on those days: what PSI is taken of."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,13 +29,6 @@ class Comparison:
 
     observed: tuple[int, ...]
     reference: tuple[int, ...]
-
-
-def psi(observed: Sequence[float], reference: Sequence[float]) -> float:
-    """Of two (B,) arrays of counts; half a row is added to every bin, so that an empty one has a logarithm."""
-    p, q = (np.asarray(counts, dtype=float) + 0.5 for counts in (observed, reference))
-    p, q = p / p.sum(), q / q.sum()
-    return float(((p - q) * np.log(p / q)).sum())
 
 
 def compare(

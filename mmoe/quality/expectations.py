@@ -9,7 +9,7 @@ from great_expectations.expectations.metrics.column_aggregate_metric_provider im
     column_aggregate_value,
 )
 
-from mmoe.quality.drift import psi
+from mmoe.evaluate.shift import stability_index
 
 
 class ColumnPsi(ColumnAggregateMetricProvider):
@@ -19,8 +19,8 @@ class ColumnPsi(ColumnAggregateMetricProvider):
     value_keys = ("reference",)
 
     @column_aggregate_value(engine=PandasExecutionEngine)
-    def _pandas(cls, column: Any, reference: list[float], **_: Any) -> float:  # noqa: N805
-        return psi(column.dropna().to_list(), reference)
+    def _pandas(cls, column: Any, reference: list[int], **_: Any) -> float:  # noqa: N805
+        return stability_index(reference, column.dropna().to_list())
 
 
 class ExpectColumnPsiToBeBetween(ColumnAggregateExpectation):
@@ -28,7 +28,7 @@ class ExpectColumnPsiToBeBetween(ColumnAggregateExpectation):
 
     min_value: float | None = None
     max_value: float | None = None
-    reference: list[float]
+    reference: list[int]
 
     metric_dependencies: ClassVar[tuple[str, ...]] = ("column.psi",)
     success_keys: ClassVar[tuple[str, ...]] = ("reference", "min_value", "max_value")

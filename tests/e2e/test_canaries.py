@@ -25,8 +25,9 @@ from mmoe.registry import Registry
 from mmoe.settings import Settings
 from mmoe.steps.context import Context
 from mmoe.steps.data import ingest_step
-from mmoe.steps.evaluation import evaluate_step, gate_step
+from mmoe.steps.evaluation import evaluate_step
 from mmoe.steps.governance import retention_apply_step, retention_audit_step, retention_plan_step
+from mmoe.steps.judging import gate_step
 from mmoe.steps.planning import BatchChoices, plan_batch_step, plan_bootstrap_step
 from mmoe.steps.release import install_step, report_step
 from mmoe.steps.training import score_teacher_step, train_batch_step, train_incremental_step
@@ -48,7 +49,9 @@ SCHEMA = {
     "labels": {"click": {}, "hide": {"role": "guardrail"}},
 }
 EXPERT = {"hidden": [8, 4]}
-PROFILE = {"min_lift": 0.001, "slice_margin": -0.001, "prove_slices": True, "max_calibration_shift": 0.1}
+PROFILE = {
+    "min_lift": 0.001, "prove_lift": 0.0, "slice_margin": -0.001, "prove_slices": -0.001, "max_calibration_shift": 0.1,
+}  # fmt: skip
 PARAMS = {
     "baseline": {"experts": [{"kind": "mlp"} | EXPERT], "embedding_dim": 4},
     "model": {"experts": [{"kind": "mlp"} | EXPERT, {"kind": "dcnv2"} | EXPERT], "embedding_dim": 4},
