@@ -38,15 +38,16 @@ class Rules:
 
     def removes(self, place: Place) -> bool:
         day, view_type = place
-        if day is None or not self.horizon.hides(day, view_type):
-            return False
-        return not any(hold.covers(day, view_type) for hold in self.holds)
+        return day is not None and self.horizon.hides(day, view_type) and not self._held(day, view_type)
 
     def masks(self, place: Place, label: str) -> bool:
         day, view_type = place
-        if day is None or not self.horizon.masks(day, label):
-            return False
-        return not any(hold.covers(day, view_type) for hold in self.holds)
+        return day is not None and self.horizon.masks(day, label) and not self._held(day, view_type)
+
+    def _held(self, day: date, view_type: str | None) -> bool:
+        """A row of no known view type may be one of those that a hold keeps."""
+        on_day = [hold for hold in self.holds if hold.first <= day <= hold.last]
+        return bool(on_day) if view_type is None else any(hold.covers(day, view_type) for hold in on_day)
 
     def removal(self, contents: Contents) -> "Removal":
         gone = {place: count for place, count in contents.rows.items() if count and self.removes(place)}

@@ -29,8 +29,9 @@ class Horizon(Frozen):
         return max((self.day, *self.view_types.values(), *self.labels.values()))
 
     def hides(self, day: date, view_type: str | None) -> bool:
-        """Whether a row of this day and view type may no longer be read."""
-        return day < self.day or (view_type is not None and day < self.view_types.get(view_type, self.day))
+        """Whether such a row may no longer be read. One of no known view type goes with the earliest."""
+        first = max((self.day, *self.view_types.values()))
+        return day < (first if view_type is None else max(self.day, self.view_types.get(view_type, self.day)))
 
     def masks(self, day: date, label: str) -> bool:
         return day < self.labels.get(label, self.day)

@@ -200,6 +200,18 @@ def test_a_landing_file_that_cannot_be_understood_goes_with_the_first_horizon(la
     assert [path.exists() for path in half] == [False, True]
 
 
+def test_rows_that_tell_no_view_type_go_with_the_first_unless_a_hold_may_mean_them(stores, landing):
+    """Label updates: an id, a time and a label of rows that may be searches."""
+    updates = pa.concat_tables([raw_rows(day, rows=20) for day in DAYS[1:5]]).select(["event_id", "event_time", "save"])
+    deliver(landing, updates, day=DAYS[5])
+    add_hold(stores.store, HELD.model_copy(update={"first": DAYS[1], "last": DAYS[1], "view_type": "search"}))
+    expire(stores, PARTS)
+    assert {event[:10] for event in landed(landing, DAYS[5])["event_id"].to_pylist()} == {
+        str(day) for day in (DAYS[1], DAYS[3], DAYS[4])
+    }
+    assert audit(stores, AS_OF, PARTS).ok
+
+
 def test_late_rows_leave_a_landing_folder_that_stays(stores, landing):
     """A row of a day behind the horizon goes, even where it was delivered a day late."""
     late = pa.concat_tables([raw_rows(DAYS[2], rows=20), raw_rows(DAYS[1], rows=5, seed=1)])
