@@ -19,6 +19,8 @@ from mmoe.schema import VIEW_TYPE
 
 BINS, ROWS_A_BIN = 200, 25
 """Isotonic: at most this many bins of at least this many rows are pooled."""
+ROUNDING = 1e-9
+"""Knots this close are one: a difference that rounds away would make a map flat."""
 
 
 class Platt(Frozen):
@@ -137,11 +139,11 @@ def newton(x: Doubles, targets: Doubles, offset: Doubles, start: Doubles) -> Dou
 
 
 def fit_isotonic(labels: Doubles, logits: Doubles) -> Isotonic:
-    """Pool-adjacent-violators on bins of equal counts, each with half a row of either class beside its own."""
-    order = np.argsort(logits, kind="stable")
+    """Pool-adjacent-violators on bins of equal counts, each with one row of the overall rate beside its own."""
+    order, overall = np.argsort(logits, kind="stable"), labels.mean()
     bins = np.array_split(order, max(1, min(BINS, len(order) // ROWS_A_BIN)))
     blocks = [
-        (float(len(rows)), float(logits[rows].mean()), float((labels[rows].sum() + 0.5) / (len(rows) + 1)))
+        (float(len(rows)), float(logits[rows].mean()), float((labels[rows].sum() + overall) / (len(rows) + 1)))
         for rows in bins
     ]
     pooled = pool_adjacent_violators(blocks)
@@ -159,7 +161,7 @@ def pool_adjacent_violators(blocks: list[tuple[float, float, float]]) -> list[tu
     pooled: list[tuple[float, float, float]] = []
     for block in blocks:
         weight, x, y = block
-        while pooled and (pooled[-1][2] >= y or pooled[-1][1] >= x):
+        while pooled and (pooled[-1][2] >= y - ROUNDING or pooled[-1][1] >= x - ROUNDING):
             other, x_before, y_before = pooled.pop()
             both = weight + other
             x, y, weight = (weight * x + other * x_before) / both, (weight * y + other * y_before) / both, both

@@ -54,7 +54,7 @@ def test_isotonic_equals_scikit_learns_on_the_same_bins() -> None:
     labels, logits = drawn(3000)
     fitted = fit_isotonic(labels, logits)
     bins = np.array_split(np.argsort(logits, kind="stable"), 3000 // 25)
-    rates = [(labels[rows].sum() + 0.5) / (len(rows) + 1) for rows in bins]
+    rates = [(labels[rows].sum() + labels.mean()) / (len(rows) + 1) for rows in bins]
     weights = [len(rows) for rows in bins]
     expected = IsotonicRegression().fit_transform(np.arange(len(bins)), rates, sample_weight=weights)
     np.testing.assert_allclose(expit(fitted.calibrated), np.unique(expected.round(12)), rtol=1e-9)
@@ -72,6 +72,15 @@ def test_isotonic_follows_a_map_that_no_line_can() -> None:
     assert errors["fit_isotonic"] < 0.01 < errors["fit_platt"]
 
 
+@pytest.mark.parametrize("fit", [fit_platt, fit_isotonic])
+def test_a_rare_label_keeps_its_level(fit) -> None:
+    """Bins of 25 rows at a rate of 2% hold half a positive: a prior of one half would double the rate."""
+    labels, logits = drawn(40_000, slope=1.0, intercept=-4.0)
+    fresh, scored = drawn(100_000, slope=1.0, intercept=-4.0, seed=2)
+    assert labels.mean() < 0.03
+    assert calibration_ratio(fresh, fit(labels, logits).apply(scored)) == pytest.approx(1, abs=0.08)
+
+
 def test_bins_of_equal_logits_become_one_knot() -> None:
     labels = np.array([0.0, 1.0] * 500)
     fitted = fit_isotonic(labels, np.zeros(1000))
@@ -81,7 +90,7 @@ def test_bins_of_equal_logits_become_one_knot() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_order_changes_and_the_rate_comes_true_on_rows_not_fitted_on(kind) -> None:
-    config = CalibrationConfig(kind=kind)
+    config = CalibrationConfig(kind=kind, min_positives=50)
     fitted = fit_map(*drawn(20_000), config)
     labels, logits = drawn(50_000, seed=2)
     calibrated = fitted.apply(logits)
@@ -96,7 +105,7 @@ def test_no_order_changes_and_the_rate_comes_true_on_rows_not_fitted_on(kind) ->
 def test_labels_that_are_not_final_do_not_count(kind) -> None:
     labels, logits = drawn(3000)
     masked = np.where(np.arange(3000) % 3 == 0, NAN, labels)
-    config, known = CalibrationConfig(kind=kind), ~np.isnan(masked)
+    config, known = CalibrationConfig(kind=kind, min_positives=50), ~np.isnan(masked)
     assert fit_map(masked, logits, config) == fit_map(labels[known], logits[known], config)
 
 
@@ -123,7 +132,7 @@ def scores(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_view_type_has_its_own_map_and_falls_back_to_its_heads(scores, kind) -> None:
-    names, config = ("search", "home_feed", "related", "never_seen"), CalibrationConfig(kind=kind)
+    names, config = ("search", "home_feed", "related", "never_seen"), CalibrationConfig(kind=kind, min_positives=50)
     calibrator = fit_calibrator(scores, names, config)
     view_type = np.repeat([0, 1, 2], [4500, 4500, 30])
     calibrated = calibrator.apply("click", scores.logits["click"], view_type, names)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmoe.config import load_params
+from mmoe.config import CalibrationConfig, load_params
 from mmoe.data.scores import read_day_scores
 from mmoe.settings import Settings
 from mmoe.steps import scoring
@@ -59,7 +59,8 @@ def test_the_calibrator_is_fitted_to_the_uncalibrated_model_on_the_rows_left_out
     trained, make_partition, next_day, small_schema, tmp_path, monkeypatch
 ) -> None:
     partition = make_partition(next_day, rows=4000)
-    kept_as = []
+    kept_as, params = [], load_params(ROOT / "params.yaml")
+    own = plan(params=params.model_copy(update={"calibration": CalibrationConfig(min_positives=50)}))
 
     def keep(context, day, name, write):
         kept_as.append(tmp_path / f"{day} {name}")
@@ -70,14 +71,14 @@ def test_the_calibrator_is_fitted_to_the_uncalibrated_model_on_the_rows_left_out
     monkeypatch.setattr(scoring, "keep_scores", keep)
     context = Context(Settings(home=tmp_path / "home", threads=1))
     context.__dict__["schema"] = small_schema
-    calibrator = scoring.fitted_calibrator(context, plan(), trained.folder)
+    calibrator = scoring.fitted_calibrator(context, own, trained.folder)
     assert calibrator.model_digest == trained.digest and calibrator.day == next_day
     groups = pq.read_table(partition.files[0])["group_id"].combine_chunks()
     shares = scoring.holdout_share(plan(), keep=False), scoring.calibration_share(plan(), keep=True)
     kept = shares[0].mask(groups) & shares[1].mask(groups)
     assert len(read_day_scores(kept_as[0]).example_id) == kept.sum()
     assert calibrator.maps["click"]["search"].positives > 50
-    assert scoring.fitted_calibrator(context, plan(), trained.folder) == calibrator
+    assert scoring.fitted_calibrator(context, own, trained.folder) == calibrator
 
 
 def test_without_calibration_nothing_is_left_out_or_fitted(trained, tmp_path) -> None:
