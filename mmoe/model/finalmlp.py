@@ -48,12 +48,18 @@ class BilinearFusion(nn.Module):
     def forward(self, left_CBH: Tensor, right_CBH: Tensor) -> Tensor:
         copies, rows, width = left_CBH.shape
         chunk = width // self.heads
-        left = left_CBH.view(copies, rows, self.heads, chunk).transpose(1, 2).reshape(-1, rows, chunk)
-        crossed = self.cross(left).view(copies, self.heads, rows, width, chunk)
-        right = right_CBH.view(copies, rows, self.heads, chunk).transpose(1, 2).unsqueeze(-1)
-        bilinear = torch.matmul(crossed, right).squeeze(-1).sum(dim=1)
+        left = left_CBH.view(copies, rows, self.heads, chunk, 1)
+        right = right_CBH.view(copies, rows, self.heads, 1, chunk)
+        outer = (left * right).view(copies, rows, -1)
+        bilinear = torch.bmm(outer, self.by_outer_product(chunk, outer.dtype))
         fused: Tensor = self.left(left_CBH) + self.right(right_CBH) + bilinear
         return fused
+
+    def by_outer_product(self, chunk: int, dtype: torch.dtype) -> Tensor:
+        """The W_k as (C, K·chunk·chunk, H), for one product with all chunks' outer products side by side."""
+        weight = self.cross.weight.to(dtype)
+        by_pair = weight.view(weight.shape[0], chunk, -1, chunk).transpose(2, 3)
+        return by_pair.reshape(weight.shape[0] // self.heads, self.heads * chunk * chunk, -1)
 
 
 class FinalMlp(nn.Module):
