@@ -13,7 +13,7 @@ from mmoe_airflow.step import Step
 DOC = """
 ### Train a challenger on the retained window, gate it, and let a person decide
 
-1. `plan` fixes the days and their manifest digests, the champion and the parameters of this run.
+1. `mature` fills labels that are final now; `plan` fixes days, manifest digests, champion and parameters of this run.
 2. `score_teacher`: the champion scores the training days once (score sets; they expire with their day).
 3. `train` with cross-entropy **and distillation**; `catch_up` learns the newest days **without distillation**.
 4. `evaluate`: champion and challenger score the held-out day; float32 and bfloat16 are timed side by side.
@@ -51,10 +51,12 @@ with DAG(
     },
     default_args={**RETRYING, "execution_timeout": timedelta(hours=24)},
 ):  # fmt: skip
+    as_of = "{{ params.as_of or partition_key }}"
+    mature = Step(task_id="mature", command=["mature"], options={"as-of": as_of}, doc_md="Labels that are final now.")
     plan = Step(
         task_id="plan", command=["plan", "batch"], doc_md="Fixes days, champion, parameters and digests of this run.",
         options={
-            "as-of": "{{ params.as_of or partition_key }}",
+            "as-of": as_of,
             "train-days": "{{ params.train_days }}",
             "catch-up-days": "{{ params.catch_up_days }}",
             "holdout-days": "{{ params.holdout_days }}",
@@ -69,10 +71,7 @@ with DAG(
         task_id="score_teacher", command=["score"], **heavy,
         doc_md="The champion's logits on every training day, once per day and champion.",
     )  # fmt: skip
-    train = Step(
-        task_id="train", command=["train", "batch"], **heavy,
-        doc_md="Cross-entropy and distillation over the training days.",
-    )  # fmt: skip
+    train = Step(task_id="train", command=["train", "batch"], **heavy, doc_md="Cross-entropy and distillation.")
     catch_up = Step(
         task_id="catch_up", command=["train", "incremental"], **heavy,
         doc_md="The newest days, in order, without distillation; registers the challenger.",
@@ -102,4 +101,4 @@ with DAG(
         task_id="promote", command=["promote-plan"], options=chosen, approval_task="approval", pool=PROMOTION_POOL,
         doc_md="Checks the answer, the digest and the champion, then moves the aliases.",
     )  # fmt: skip
-    plan >> score_teacher >> train >> catch_up >> evaluate >> gate >> report >> approval >> promote
+    mature >> plan >> score_teacher >> train >> catch_up >> evaluate >> gate >> report >> approval >> promote

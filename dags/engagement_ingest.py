@@ -15,7 +15,9 @@ DOC = """
   Red: no file has arrived yet, or the day is behind the retention horizon.
 - `validate` runs the day's expectations (Great Expectations).
   Red: **the day is in quarantine**; the task's error names each failed expectation, its *Data quality* link shows all.
-- `publish` swaps the partition and its manifest into the lake as one.
+- `publish` swaps the partition and its manifest into the lake as one, and passes late rows on to their own days.
+- `mature` publishes earlier days anew where rows have come late or labels have become final.
+  Red: one of *those* days did not pass; its earlier publication stays, and this day is published.
 - `offer_training` announces the day to `incremental_training`; skipped in a backfill.
 
 **Backfill** a range from *Trigger → Backfill* on this DAG; choose *missing and errored runs* to fill gaps after late or
@@ -39,8 +41,12 @@ with DAG(
     ingest = Step(task_id="ingest", command=["ingest"], options=day, doc_md="Landing files → staged partition.")
     validate = Step(task_id="validate", command=["validate"], options=day, doc_md="Expectations; quarantine if broken.")
     publish = Step(task_id="publish", command=["publish"], options=day, outlets=[PARTITION], doc_md="Staged → lake.")
+    mature = Step(
+        task_id="mature", command=["mature"], options={"as-of": "{{ macros.ds_add(partition_key, 1) }}"},
+        doc_md="Earlier days anew: their late rows, their labels that are final now.",
+    )  # fmt: skip
     offer_training = Step(
         task_id="offer_training", command=["offer-training"], options={**day, "source-run": "{{ run_id }}"},
         outlets=[FRESH_PARTITION], doc_md="Announces the day to incremental training, unless this is a backfill.",
     )  # fmt: skip
-    ingest >> validate >> publish >> offer_training
+    ingest >> validate >> publish >> mature >> offer_training

@@ -34,6 +34,8 @@ class Source(Frozen):
     files: str = "dt={date}/*"
     """Glob with {date} (YYYY-MM-DD) or {yyyymmdd} in it, or neither: then rows are split by their event's day."""
     tables: tuple[Table, ...] = Field(default=(), strict=False)
+    late_days: int = Field(default=7, ge=0)
+    """Rows that come up to so many days after their own day still reach its partition; later ones are refused."""
 
 
 class EventTime(Frozen):

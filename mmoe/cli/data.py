@@ -1,4 +1,4 @@
-"""Commands of the data plane: deliver, ingest, validate, publish."""
+"""Commands of the data plane: deliver, ingest, validate, publish, mature."""
 
 from datetime import date
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmoe.cli.common import Day, finish, parse_days
+from mmoe.cli.common import AsOf, Day, finish, parse_day, parse_days
 from mmoe.steps.context import load_context
 
 data = typer.Typer()
@@ -26,11 +26,24 @@ def deliver(
 
 
 @data.command()
-def ingest(day: Day) -> None:
+def ingest(
+    day: Day,
+    as_of: Annotated[
+        date | None, typer.Option("--as-of", parser=parse_day, help="Labels final at its start. Default: the next day.")
+    ] = None,
+) -> None:
     """Landing files of a day → staged partition."""
     from mmoe.steps.data import ingest_step
 
-    finish(ingest_step(load_context(), day))
+    finish(ingest_step(load_context(), day, as_of))
+
+
+@data.command()
+def mature(as_of: AsOf) -> None:
+    """Publish anew the days that late rows, or labels final by now, have come for."""
+    from mmoe.steps.data import mature_step
+
+    finish(mature_step(load_context(), as_of))
 
 
 @data.command()

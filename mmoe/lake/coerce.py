@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 INT64_MAX = "9223372036854775807"
-EXACT_IN_FLOAT64 = float(2**53)
+EXACT = {"halffloat": 2.0**11, "float": 2.0**24, "double": 2.0**53}
+"""By float type: from here on a whole number may be what is left of another one."""
 FACTOR = {"s": 1_000_000, "ms": 1_000, "us": 1}
 EARLIEST_US, LATEST_US = -2_208_988_800_000_000, 7_258_118_400_000_000  # 1900 and 2200
 
@@ -21,7 +22,7 @@ class Coerced(NamedTuple):
 
 
 def to_int64(values: pa.Array) -> Coerced:
-    """Integers, booleans, whole floats (NaN is missing) and text of these. Never through a float."""
+    """Integers, booleans, whole floats that are exact (NaN is missing) and text of these. Never through a float."""
     kind = values.type
     if pa.types.is_uint64(kind):
         return _cast_where(values, pc.less_equal(values, pa.scalar(int(INT64_MAX), kind)), pa.int64())
@@ -29,7 +30,7 @@ def to_int64(values: pa.Array) -> Coerced:
         return Coerced(values.cast(pa.int64()), 0)
     if pa.types.is_floating(kind):
         known = _nan_to_null(values.cast(pa.float64()))
-        whole = pc.and_(pc.equal(pc.floor(known), known), pc.less_equal(pc.abs(known), EXACT_IN_FLOAT64))
+        whole = pc.and_(pc.equal(pc.floor(known), known), pc.less(pc.abs(known), EXACT[str(kind)]))
         return _cast_where(known, whole, pa.int64())
     if pa.types.is_decimal(kind) or _is_text(kind):
         return _text_to_int64(_clean_text(values))

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mmoe.lake.coerce import Coerced, flat, to_float32, to_int64, to_label, to_list, to_text, to_time
-from mmoe.lake.manifest import Problem
 from mmoe.lake.partitions import GROUP_ID, canonical_schema
 from mmoe.schema import EVENT_ID, EVENT_TIME, VIEW_TYPE, Schema
 
@@ -19,7 +19,10 @@ SEPARATOR = "\x1f"
 
 class Conformed(NamedTuple):
     table: pa.Table
-    problems: tuple[Problem, ...]
+    misfits: dict[tuple[str, str], int]
+    """Rows whose value did not fit, by column and what is wrong with it."""
+    whole_groups: bool
+    """Whether the group ids that there are came as whole numbers."""
 
 
 def required_columns(schema: Schema) -> tuple[str, ...]:
@@ -32,28 +35,33 @@ def required_columns(schema: Schema) -> tuple[str, ...]:
     return tuple(dict.fromkeys(columns))
 
 
-def group_type(schema: Schema, raws: list[pa.Table]) -> pa.DataType:
-    """A group id is typed as the categorical it names; any other column is int64 where every file has integers."""
+def group_type(schema: Schema, *, whole: bool) -> pa.DataType:
+    """A group id is typed as the categorical it names; any other column is int64 where all of the day's are whole."""
     feature = schema.features.categorical.get(schema.group_id)
     if feature is not None:
-        return pa.int64() if feature.type == "int" else pa.string()
-    integers = all(pa.types.is_integer(raw.schema.field(schema.group_id).type) for raw in raws)
-    return pa.int64() if integers else pa.string()
+        whole = feature.type == "int"
+    return pa.int64() if whole else pa.string()
 
 
-def conform(raw: pa.Table, schema: Schema, group: pa.DataType, file: str) -> Conformed:
-    """Names, types and order of a partition. `raw` has every required column."""
-    target = canonical_schema(schema, group)
-    parts = {name: _coerced(raw, schema, name, group) for name in target.names}
-    problems = tuple(
-        Problem(file=file, column=name, what=_misfit(schema, name, target.field(name).type), rows=part.broken)
+def passing_schema(schema: Schema) -> pa.Schema:
+    """Of rows on their way to a partition: a group id that is no feature is text until the whole day is known."""
+    return canonical_schema(schema, group_type(schema, whole=False))
+
+
+def conform(raw: pa.Table, schema: Schema) -> Conformed:
+    """Names and order of a partition, types of `passing_schema`. `raw` has every required column."""
+    target = passing_schema(schema)
+    parts = {name: _coerced(raw, schema, name) for name in target.names}
+    misfits = {
+        (name, _misfit(schema, name, target.field(name).type)): part.broken
         for name, part in parts.items()
         if part.broken
-    )
-    return Conformed(pa.table([part.values for part in parts.values()], schema=target), problems)
+    }
+    table = pa.table([part.values for part in parts.values()], schema=target)
+    return Conformed(table, misfits, _is_whole(flat(raw[_group_column(schema)])))
 
 
-def day_offsets(times: pa.ChunkedArray, schema: Schema, day: date) -> np.ndarray:
+def day_offsets(times: pa.ChunkedArray, schema: Schema, day: date) -> NDArray[np.int64]:
     """Whole days from `day` to each event's own day, by the schema's hour at which days start; nulls count as 0."""
     shift = schema.event_time.day_starts_utc * 3_600_000_000
     start = (day - date(1970, 1, 1)).days
@@ -61,7 +69,7 @@ def day_offsets(times: pa.ChunkedArray, schema: Schema, day: date) -> np.ndarray
     return np.asarray((micros + shift) // DAY_US - start)
 
 
-def _coerced(raw: pa.Table, schema: Schema, name: str, group: pa.DataType) -> Coerced:
+def _coerced(raw: pa.Table, schema: Schema, name: str) -> Coerced:
     features = schema.features
     if name == EVENT_ID:
         return _event_ids(raw, schema)
@@ -70,8 +78,8 @@ def _coerced(raw: pa.Table, schema: Schema, name: str, group: pa.DataType) -> Co
     if name == VIEW_TYPE:
         return _view_types(raw, schema)
     if name == GROUP_ID:
-        values = flat(raw[_feature_columns(schema).get(schema.group_id, schema.group_id)])
-        return to_int64(values) if group == pa.int64() else to_text(values)
+        values = flat(raw[_group_column(schema)])
+        return to_int64(values) if group_type(schema, whole=False) == pa.int64() else to_text(values)
     if name in features.numeric:
         numeric = features.numeric[name]
         return to_float32(flat(raw[numeric.column or name]), nan_is_missing=numeric.nan_is_missing)
@@ -87,6 +95,16 @@ def _coerced(raw: pa.Table, schema: Schema, name: str, group: pa.DataType) -> Co
 
 def _feature_columns(schema: Schema) -> dict[str, str]:
     return {name: feature.column or name for name, feature in schema.features.categorical.items()}
+
+
+def _group_column(schema: Schema) -> str:
+    return _feature_columns(schema).get(schema.group_id, schema.group_id)
+
+
+def _is_whole(values: pa.Array) -> bool:
+    if pa.types.is_integer(values.type):
+        return to_int64(values).broken == 0
+    return bool(values.null_count == len(values))
 
 
 def _event_ids(raw: pa.Table, schema: Schema) -> Coerced:

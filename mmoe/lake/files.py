@@ -1,24 +1,37 @@
-"""Raw landing files to Arrow tables: Parquet, CSV and JSON lines, the latter two gzipped or not."""
+"""Raw landing files as Arrow tables, a block at a time: Parquet, or CSV and JSON lines, compressed or not."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet as pq
 
 from mmoe.errors import MmoeError
+from mmoe.lake.jsonlines import json_blocks
 
 TABLES = "_tables"
 NULL_TEXTS = ["", "null", "NULL", "None", "NaN", "nan", "NA", "N/A", "\\N"]
 PARQUET, CSV, TSV, JSON_LINES = {".parquet", ".pq"}, {".csv"}, {".tsv"}, {".jsonl", ".ndjson", ".json"}
+COMPRESSION = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+BLOCK_BYTES = 8 << 20
+"""Of text that is parsed at once; no row may be longer."""
+BLOCK_ROWS = 65_536
 
 
 class UnreadableFileError(MmoeError):
     """A raw file cannot be read; the message says why without quoting its content."""
+
+
+class Form(NamedTuple):
+    suffix: str
+    compression: str | None
+
+    def __str__(self) -> str:
+        return self.suffix.removeprefix(".").upper() + (f" in {self.compression}" if self.compression else "")
 
 
 def landing_folder(landing: Path, day: date) -> Path:
@@ -26,58 +39,105 @@ def landing_folder(landing: Path, day: date) -> Path:
 
 
 def landing_files(landing: Path, day: date) -> list[Path]:
-    """The day's raw files by name. Names that start with "." or "_" are markers or unfinished writes."""
+    """The day's raw files by name. Names that start with "." or "_" are markers or unfinished writes.
+
+    A symbolic link to a folder is listed like a file, so that whatever it hides is missed by name and not in silence.
+    """
     folder = landing_folder(landing, day)
-    found = (path for path in folder.rglob("*") if path.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
     return sorted(path for path in found if not path.name.startswith((".", "_")))
 
 
+def column_names(path: Path) -> list[str]:
+    """By the header where there is one, for JSON lines by the first block. Raises UnreadableFileError."""
+    if form_of(path).suffix in PARQUET:
+        with readable(path):
+            return list(pq.read_schema(path).names)
+    return list(next(read_blocks(path, None), pa.table({})).column_names)
+
+
 def read_file(path: Path, columns: Collection[str] | None) -> pa.Table:
-    """Those of `columns` (None: all) that the file has. Text formats come as text. Raises UnreadableFileError."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    gzipped = suffixes[-1:] == [".gz"]
-    kind = (suffixes[-2:-1] if gzipped else suffixes[-1:]) or [""]
+    """The whole file as one table. Raises UnreadableFileError."""
+    blocks = list(read_blocks(path, columns))
+    with readable(path):
+        return pa.concat_tables(blocks, promote_options="permissive")
+
+
+def read_blocks(path: Path, columns: Collection[str] | None) -> Iterator[pa.Table]:
+    """Those of `columns` (None: all) that the file has, one block after the other; at least one, maybe without rows.
+
+    Text formats come as text. A block of JSON lines has the columns, and the types, that its own lines have.
+    Raises UnreadableFileError at whichever block is the first that cannot be read.
+    """
+    form = form_of(path)
+    with readable(path):
+        if form.suffix in PARQUET:
+            yield from _parquet_blocks(path, columns)
+        elif form.suffix in CSV | TSV:
+            yield from _csv_blocks(path, columns, "\t" if form.suffix in TSV else ",", form.compression)
+        else:
+            with _open(path, form.compression) as stream:
+                for block in json_blocks(stream, BLOCK_BYTES):
+                    yield block.select(_wanted(block.column_names, columns))
+
+
+def form_of(path: Path) -> Form:
+    """By the name's suffixes. Raises UnreadableFileError for a kind that is not read, and for an empty file."""
+    form = _form([suffix.lower() for suffix in path.suffixes])
     if path.stat().st_size == 0:
         raise UnreadableFileError("the file is empty (0 bytes)")
+    if form.suffix not in PARQUET | CSV | TSV | JSON_LINES or (form.compression and form.suffix in PARQUET):
+        raise UnreadableFileError(
+            "unknown kind of file; use .parquet, .csv, .tsv, .jsonl (or the last three with .gz, .zst, .bz2)"
+        )
+    return form
+
+
+def _form(suffixes: list[str]) -> Form:
+    compression = COMPRESSION.get(suffixes[-1]) if suffixes else None
+    kinds = suffixes[:-1] if compression else suffixes
+    return Form(kinds[-1] if kinds else "", compression)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Arrow's messages may quote values, so none of them leaves this module."""
     try:
-        if kind[0] in PARQUET and not gzipped:
-            return _read_parquet(path, columns)
-        if kind[0] in CSV | TSV:
-            return _read_csv(path, columns, "\t" if kind[0] in TSV else ",", gzipped)
-        if kind[0] in JSON_LINES:
-            return _read_json(path, columns, gzipped)
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError):  # their messages may quote values
-        name = kind[0].removeprefix(".").upper() + (" in gzip" if gzipped else "")
-        raise UnreadableFileError(f"not readable as {name}: truncated, damaged or of another format") from None
-    raise UnreadableFileError("unknown kind of file; use .parquet, .csv, .tsv, .jsonl (or the last three with .gz)")
+        yield
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError):
+        raise UnreadableFileError(f"not readable as {form_of(path)}: truncated, damaged or of another format") from None
 
 
-def _read_parquet(path: Path, columns: Collection[str] | None) -> pa.Table:
-    with pq.ParquetFile(path) as file:
-        table = file.read(columns=_wanted(file.schema_arrow.names, columns))
-    table.validate(full=True)  # text that is no UTF-8 would fail later, outside this function
-    return table
+def _parquet_blocks(path: Path, columns: Collection[str] | None) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True) as file:
+        wanted = _wanted(file.schema_arrow.names, columns)
+        if file.metadata.num_rows == 0:
+            yield file.schema_arrow.empty_table().select(wanted)
+        for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=wanted):
+            block = pa.Table.from_batches([batch])
+            block.validate(full=True)  # text that is no UTF-8 would fail later, outside this module
+            yield block
 
 
-def _read_csv(path: Path, columns: Collection[str] | None, delimiter: str, gzipped: bool) -> pa.Table:
+def _csv_blocks(
+    path: Path, columns: Collection[str] | None, delimiter: str, compression: str | None
+) -> Iterator[pa.Table]:
     """Every column as text, so that coercion is the schema's business and not a guess from the first block."""
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    with _open(path, gzipped) as stream:
-        header = pyarrow.csv.open_csv(stream, parse_options=parse).schema.names
+    read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES)
+    with _open(path, compression) as stream:
+        header = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse).schema.names
     convert = pyarrow.csv.ConvertOptions(
         include_columns=_wanted(header, columns),
         column_types=dict.fromkeys(header, pa.string()),
         null_values=NULL_TEXTS,
         strings_can_be_null=True,
     )
-    with _open(path, gzipped) as stream:
-        return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=convert)
-
-
-def _read_json(path: Path, columns: Collection[str] | None, gzipped: bool) -> pa.Table:
-    with _open(path, gzipped) as stream:
-        table = pyarrow.json.read_json(stream)
-    return table.select(_wanted(table.column_names, columns))
+    with _open(path, compression) as stream:
+        reader = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
+        yield reader.schema.empty_table()
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
 
 
 def _wanted(present: list[str], columns: Collection[str] | None) -> list[str]:
@@ -88,5 +148,5 @@ def _wanted(present: list[str], columns: Collection[str] | None) -> list[str]:
     return wanted
 
 
-def _open(path: Path, gzipped: bool) -> Any:
-    return pa.input_stream(str(path), compression="gzip" if gzipped else None)
+def _open(path: Path, compression: str | None) -> Any:
+    return pa.input_stream(str(path), compression=compression)

@@ -4,12 +4,9 @@ import difflib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
-
 from mmoe.errors import SchemaError
 from mmoe.lake.conform import required_columns
-from mmoe.lake.files import PARQUET, UnreadableFileError, read_file
+from mmoe.lake.files import UnreadableFileError, column_names
 from mmoe.lake.sources import RawFile
 from mmoe.schema import Schema, Table
 
@@ -37,16 +34,6 @@ def require_fit(data: Path, files: Sequence[RawFile], schema: Schema) -> None:
         if not complaint or "columns missing" not in complaint:
             complaint = f"{file.path}: columns missing: {_nearest(missing, present)}. " + _advice(schema)
     raise SchemaError(complaint)
-
-
-def column_names(path: Path) -> list[str]:
-    """Raises UnreadableFileError."""
-    if path.suffix.lower() in PARQUET and path.stat().st_size:
-        try:
-            return list(parquet.read_schema(path).names)
-        except (pa.ArrowException, OSError):
-            raise UnreadableFileError("not readable as PARQUET: truncated, damaged or of another format") from None
-    return list(read_file(path, None).column_names)
 
 
 def _table_columns(data: Path, table: Table) -> Collection[str]:

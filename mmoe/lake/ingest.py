@@ -1,113 +1,142 @@
-"""Landing zone to staged day: read, join, coerce, drop repeats. Faults of the data are data, not exceptions."""
+"""Landing zone to staged day: read, join, coerce, sort out, drop repeats. Faults of the data are data, not exceptions.
 
-from datetime import date
+Memory is bounded whatever the day's size: rows pass by in blocks, meet their repeats shard by shard, and are merged
+into order from sorted runs.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmoe.errors import PartitionMissingError
-from mmoe.lake.conform import conform, day_offsets, group_type, required_columns
-from mmoe.lake.files import UnreadableFileError, landing_files, landing_folder, read_file
-from mmoe.lake.horizon import read_horizons
-from mmoe.lake.manifest import Problem, SourceFile, file_digest
-from mmoe.lake.partitions import canonical_schema
+from mmoe.lake.arrivals import Arrivals
+from mmoe.lake.conform import group_type, passing_schema
+from mmoe.lake.files import UnreadableFileError, landing_files, landing_folder
+from mmoe.lake.horizon import Horizon, read_horizons
+from mmoe.lake.late import late_blocks, late_sources, whole_groups
+from mmoe.lake.manifest import Problem
+from mmoe.lake.merge import merge_sorted
+from mmoe.lake.partitions import GROUP_ID, canonical_schema
+from mmoe.lake.parts import Tally, write_parts
 from mmoe.lake.reader import refuse_expired
-from mmoe.lake.repeats import drop_repeats
-from mmoe.lake.rewrite import unexpired
+from mmoe.lake.repeats import PASSING, SOURCE, Repeats, drop_repeats
+from mmoe.lake.rewrite import EXPIRED_ROWS, unexpired
+from mmoe.lake.routing import Router, scratch
+from mmoe.lake.spill import LIMIT_BYTES, Spill
 from mmoe.lake.staging import Staged, save_staged
 from mmoe.lake.store import Store
-from mmoe.lake.tables import SideTables, join_side_tables, load_side_tables
-from mmoe.schema import EVENT_ID, EVENT_TIME, Schema
+from mmoe.lake.tables import load_side_tables
+from mmoe.schema import Schema
 
 
-def stage_day(store: Store, landing: Path, schema: Schema, day: date) -> Staged:
-    """Bring a day's landing files into canonical form under _staging/. Runs again with the same outcome.
+def stage_day(
+    store: Store, landing: Path, schema: Schema, day: date, *, as_of: date | None = None, limit: int = LIMIT_BYTES
+) -> Staged:
+    """Bring what has arrived for a day into canonical form under _staging/. Runs again with the same outcome.
 
-    Files and values that do not fit the schema become `Staged.problems`. Raises PartitionMissingError when no file
-    (or no side table) has arrived and PartitionExpiredError when the day is behind the retention horizon.
+    Labels that are not final at the start of `as_of` (default: the next day) are null. Rows of about `limit` bytes are
+    held before they go to scratch files. Files and values that do not fit the schema become `Staged.problems`. Raises
+    PartitionMissingError when no file (or no side table) has arrived, PartitionExpiredError when the day is behind the
+    retention horizon. Two processes must not stage one day at a time: hold `day_lock`.
     """
     refuse_expired(store, day)
+    paths = _arrived(landing, day)
+    side = load_side_tables(landing, schema)
+    horizons = read_horizons(store)
+    as_of = as_of or day + timedelta(days=1)
+    with scratch(landing, day) as folder:
+        arrivals = Arrivals(landing, day, schema, side)
+        router = Router(landing, day, schema, horizons)
+        spill = Spill(folder, pa.schema([*passing_schema(schema), *PASSING]), limit=limit)
+        for block in arrivals.blocks(paths):
+            spill.add(router.own(block))
+        late_rows = _gather_late(store, day, schema, arrivals, spill)
+        settled = _Settled(schema, day, as_of, horizons, whole_groups=arrivals.whole_groups)
+        ordered = merge_sorted(settled.distinct(spill, arrivals.unreadable), folder)
+        files = write_parts(store, day, settled.tally.watch(ordered), settled.target, folder)
+        problems = (*side.problems, *arrivals.problems, *router.problems())
+        late = () if problems else router.stage(store, whole_groups=arrivals.whole_groups)
+    staged = Staged(
+        day=day,
+        as_of=as_of,
+        schema_name=schema.name,
+        schema_fingerprint=schema.fingerprint,
+        files=tuple(files),
+        late=late,
+        sources=(*arrivals.sources, *side.sources),
+        counts=arrivals.counts | router.counts | settled.counts(arrivals.counts["duplicates"], late_rows),
+        problems=problems,
+        nulls=settled.tally.nulls,
+        labels=settled.tally.labels,
+        view_type_rows=settled.tally.view_type_rows,
+    )
+    save_staged(store, staged)
+    return staged
+
+
+def day_lock(day: date) -> str:
+    """Name of the lock that whoever stages, validates or publishes the day holds meanwhile."""
+    return f"day-{day.isoformat()}"
+
+
+def _arrived(landing: Path, day: date) -> list[Path]:
     paths = landing_files(landing, day)
     if not paths:
         raise PartitionMissingError(
             f"No landing files for {day} under {landing_folder(landing, day)}; when they arrive, clear this run or "
             "backfill with reprocess=failed."
         )
-    side = load_side_tables(landing, schema)
-    raw = _read_all(paths, landing_folder(landing, day), schema, side)
-    table, misfits = _conform_all(raw, schema, day)
-    distinct = drop_repeats(table, schema.heads)
-    kept = unexpired(distinct.table, schema, day, read_horizons(store))
-    rows = kept.sort_by([(EVENT_TIME, "ascending"), (EVENT_ID, "ascending")])
-    counts = raw.counts | {
-        "duplicates": raw.counts["duplicates"] + distinct.duplicates,
-        "label_fills": distinct.label_fills,
-        "conflicts": distinct.conflicts,
-        "expired_rows": len(distinct.table) - len(kept),
-        "off_day_rows": int((day_offsets(rows[EVENT_TIME], schema, day) != 0).sum()),
-    }
-    problems = (*side.problems, *raw.problems, *misfits)
-    sources = (*raw.sources, *side.sources)
-    return save_staged(store, schema, day, rows, counts=counts, problems=problems, sources=sources)
+    return paths
 
 
-class _Raw:
-    """The day's readable files, and what was found on the way."""
-
-    def __init__(self) -> None:
-        self.tables: list[tuple[str, pa.Table]] = []
-        self.sources: list[SourceFile] = []
-        self.problems: list[Problem] = []
-        self.counts = {"rows_read": 0, "duplicates": 0, "repeated_files": 0, "empty_files": 0}
-
-
-def _read_all(paths: list[Path], folder: Path, schema: Schema, side: SideTables) -> _Raw:
-    raw = _Raw()
-    rows_of: dict[str, int] = {}
-    wanted = {*required_columns(schema), *(table.key for table in schema.source.tables)}
-    for path in paths:
-        name = path.relative_to(folder).as_posix()
-        sha256 = file_digest(path)
-        if sha256 in rows_of:
-            raw.counts["repeated_files"] += 1
-            raw.counts["rows_read"] += rows_of[sha256]
-            raw.counts["duplicates"] += rows_of[sha256]
-            continue
-        rows_of[sha256] = 0
-        raw.sources.append(SourceFile(name=name, bytes=path.stat().st_size, sha256=sha256))
+def _gather_late(store: Store, day: date, schema: Schema, arrivals: Arrivals, spill: Spill) -> int:
+    """Add what other days' files had for this one; returns how many rows."""
+    rows = 0
+    for source, path in late_sources(store, day):
+        arrivals.sources.append(source)
         try:
-            table = _with_every_column(read_file(path, wanted), schema, side)
+            arrivals.whole_groups &= whole_groups(source, path, schema)
+            for block in late_blocks(path, len(arrivals.sources) - 1):
+                spill.add(block)
+                rows += block.num_rows
         except UnreadableFileError as error:
-            raw.problems.append(Problem(file=name, what=str(error)))
-            continue
-        rows_of[sha256] = table.num_rows
-        raw.counts["rows_read"] += table.num_rows
-        raw.counts["empty_files"] += table.num_rows == 0
-        if table.num_rows:
-            raw.tables.append((name, table))
-    return raw
+            arrivals.problems.append(Problem(file=source.name, what=str(error)))
+    return rows
 
 
-def _with_every_column(table: pa.Table, schema: Schema, side: SideTables) -> pa.Table:
-    joined = join_side_tables(table, side)
-    missing = [name for name in required_columns(schema) if name not in joined.column_names]
-    if missing:
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        raise UnreadableFileError(f"another schema: columns missing: {', '.join(missing[:8])}{more}")
-    return joined.select(list(required_columns(schema)))
+class _Settled:
+    """The day's rows, each event once, without what has expired meanwhile; and how many went, by reason."""
 
+    def __init__(self, schema: Schema, day: date, as_of: date, horizons: Horizon | None, *, whole_groups: bool) -> None:
+        self.schema = schema
+        self.day = day
+        self.age = (as_of - day).days - 1
+        self.horizons = horizons
+        self.target = canonical_schema(schema, group_type(schema, whole=whole_groups))
+        self.tally = Tally(schema)
+        self.dropped = [Repeats()]
+        self.expired = 0
 
-def _conform_all(raw: _Raw, schema: Schema, day: date) -> tuple[pa.Table, list[Problem]]:
-    group = group_type(schema, [table for _, table in raw.tables])
-    tables = [canonical_schema(schema, group).empty_table()]
-    problems: list[Problem] = []
-    for name, table in raw.tables:
-        conformed = conform(table, schema, group, name)
-        tables.append(conformed.table)
-        problems += conformed.problems
-        far = int((np.abs(day_offsets(conformed.table[EVENT_TIME], schema, day)) > 1).sum())
-        if far:
-            what = f"events more than a day away from {day}; deliver them under their own day"
-            problems.append(Problem(file=name, column=EVENT_TIME, what=what, rows=far))
-    return pa.concat_tables(tables), problems
+    def distinct(self, spill: Spill, unreadable: set[int]) -> Iterator[pa.Table]:
+        """Shard by shard, without the rows of files that turned out to be unreadable."""
+        maturity = {name: label.maturity_days for name, label in self.schema.labels.items()}
+        group = self.target.get_field_index(GROUP_ID)
+        for shard in spill.shards():
+            if unreadable:
+                numbers = pa.array(sorted(unreadable), pa.int32())
+                shard = shard.filter(pc.invert(pc.is_in(shard[SOURCE], value_set=numbers)))
+            rows, dropped = drop_repeats(shard, maturity, self.age)
+            kept = unexpired(rows, self.schema, self.day, self.horizons)
+            self.dropped.append(dropped)
+            self.expired += rows.num_rows - kept.num_rows
+            field = self.target.field(group)
+            yield kept.set_column(group, field, kept[GROUP_ID].cast(field.type))
+
+    def counts(self, repeated: int, late: int) -> dict[str, int]:
+        """`repeated`: duplicates that came as whole files; `late`: rows that came with other days."""
+        total = Repeats(*(sum(reason) for reason in zip(*self.dropped, strict=True)))
+        own = {"duplicates": repeated + total.duplicates, "late_rows": late, EXPIRED_ROWS: self.expired}
+        return total._asdict() | own

@@ -121,9 +121,12 @@ class Manifest(Frozen):
     files: tuple[DataFile, ...]
     schema_name: str
     schema_fingerprint: str
+    as_of: date | None = None
+    """Labels are final, or null, as of the start of this day; None in manifests of before that was kept."""
     sources: tuple[SourceFile, ...]
     counts: dict[str, int]
-    """What ingest did: rows read, duplicates, conflicts, label_fills, off_day_rows, repeated_files, empty_files."""
+    """What ingest did: rows_read and late_rows came in; duplicates, label_fills, conflicts, unmatched_updates and
+    off_day_rows did not stay; of the last, refused_rows went nowhere. Also repeated_files and empty_files."""
     nulls: dict[str, int]
     """Missing values per feature, and for group_id."""
     labels: dict[str, LabelCount]

@@ -8,6 +8,7 @@ import pyarrow as pa
 from mmoe.schema import EVENT_ID, EVENT_TIME, VIEW_TYPE, Categorical, Schema
 
 ENGAGEMENT, QUARANTINE, SCORES, VALIDATION = "engagement", "quarantine", "scores", "validation"
+LATE = "late"
 STAGING, RETENTION = "_staging", "_retention"
 HORIZON_KEY = f"{RETENTION}/horizon.json"
 GROUP_ID = "group_id"
@@ -54,6 +55,15 @@ def release_key(day: date, subject: str) -> str:
 
 def staging_prefix(day: date) -> str:
     return f"{STAGING}/dt={day.isoformat()}/"
+
+
+def late_prefix(day: date, origin: date | None = None) -> str:
+    """Rows of the day that came with the files of `origin`, or of any other day."""
+    return f"{LATE}/dt={day.isoformat()}/" + (f"from={origin.isoformat()}/" if origin else "")
+
+
+def staged_late_prefix(day: date, origin: date) -> str:
+    return f"{STAGING}/{late_prefix(day, origin)}"
 
 
 def day_of(key: str) -> date | None:

@@ -3,6 +3,7 @@
 from datetime import date
 
 from mmoe.errors import LakeError, PartitionMissingError
+from mmoe.lake.late import pass_on
 from mmoe.lake.manifest import DataFile, Manifest, Validation, file_digest, from_json, to_json
 from mmoe.lake.partitions import LAKE_LOCK, manifest_key, partition_prefix, staging_prefix, validation_key
 from mmoe.lake.quarantine import close_records
@@ -29,6 +30,7 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
         files=rows.files,
         schema_name=staged.schema_name,
         schema_fingerprint=staged.schema_fingerprint,
+        as_of=staged.as_of,
         sources=staged.sources,
         counts=rows.counts,
         nulls=rows.nulls,
@@ -47,6 +49,7 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
             raise _overtaken(staged.day)
         kept = {key, *(partition_prefix(staged.day) + file.name for file in rows.files)}
         store.delete(entry.key for entry in store.list(partition_prefix(staged.day)) if entry.key not in kept)
+        pass_on(store, staged)
         close_records(store, staged.day, manifest.digest)
     store.delete(staging_prefix(staged.day) + file.name for file in {*staged.files, *rows.files})
     return manifest

@@ -1,17 +1,20 @@
-"""Steps of the data plane: deliver, ingest, validate, publish."""
+"""Steps of the data plane: deliver, ingest, validate, publish, mature."""
 
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmoe.errors import LakeError
-from mmoe.lake.ingest import stage_day
+from mmoe.errors import LakeError, PartitionMissingError
+from mmoe.lake.ingest import day_lock, stage_day
 from mmoe.lake.landing import deliver, find_days
+from mmoe.lake.manifest import Validation
+from mmoe.lake.maturing import days_to_renew, known_as_of
 from mmoe.lake.offers import how_to_train, offer
 from mmoe.lake.publish import load_validation, publish, save_validation
 from mmoe.lake.quarantine import quarantine, with_release, withdraw
-from mmoe.lake.reader import trailing_manifests
-from mmoe.lake.staging import load_staged
+from mmoe.lake.reader import find_manifest, trailing_manifests
+from mmoe.lake.staging import Staged, load_staged
 from mmoe.steps.context import Context
 
 BACKFILL_PREFIX = "backfill__"
@@ -24,19 +27,58 @@ def deliver_step(context: Context, folder: Path, span: tuple[date, date] | None)
     return {"days": len(delivery.days), "written": delivery.written, "unsorted": delivery.unsorted}
 
 
-def ingest_step(context: Context, day: date) -> dict[str, Any]:
-    """Landing files into a staged day."""
-    staged = stage_day(context.store, context.settings.landing_path, context.schema, day)
-    return {"day": str(day), "rows": staged.rows, "problems": len(staged.problems), **staged.counts}
+def ingest_step(context: Context, day: date, as_of: date | None = None) -> dict[str, Any]:
+    """Landing files into a staged day. Labels that a published partition of the day has as final stay so."""
+    with context.store.lock(day_lock(day)):
+        return _ingest(context, day, as_of)
 
 
 def validate_step(context: Context, day: date) -> dict[str, Any]:
     """Check the staged day; a critical failure puts it in quarantine and raises LakeError with the reason."""
-    from mmoe.quality import validate
+    with context.store.lock(day_lock(day)):
+        return _validate(context, day)
 
+
+def publish_step(context: Context, day: date) -> dict[str, Any]:
+    """The validated day into the lake."""
+    with context.store.lock(day_lock(day)):
+        return _publish(context, day)
+
+
+def mature_step(context: Context, as_of: date) -> dict[str, Any]:
+    """Publish anew every day that is behind what has arrived for it, labels as of the start of `as_of`.
+
+    All are tried; then LakeError names those that could not be, whose earlier publication stays.
+    """
+    renewed, refused = [], []
+    for day in days_to_renew(context.store, context.schema, as_of):
+        with context.store.lock(day_lock(day)):
+            if day not in days_to_renew(context.store, context.schema, as_of):
+                continue  # another run was faster
+            try:
+                for step in (partial(_ingest, as_of=as_of), _validate, _publish):
+                    step(context, day)
+                renewed.append(str(day))
+            except LakeError as error:
+                refused.append(str(error))
+    if refused:
+        raise LakeError(" ".join(refused))
+    return {"as_of": str(as_of), "days": renewed}
+
+
+def _ingest(context: Context, day: date, as_of: date | None = None) -> dict[str, Any]:
+    published = find_manifest(context.store, day)
+    known = [known_as_of(published)] if published else []
+    as_of = max([as_of or day + timedelta(days=1), *known])
+    staged = stage_day(context.store, context.settings.landing_path, context.schema, day, as_of=as_of)
+    late = {str(late.day): late.file.rows for late in staged.late}
+    problems = len(staged.problems)
+    return {"day": str(day), "rows": staged.rows, "problems": problems, **staged.counts, "late_days": late}
+
+
+def _validate(context: Context, day: date) -> dict[str, Any]:
     staged = load_staged(context.store, day)
-    found = validate(context.store, staged, context.schema, trailing_manifests(context.store, day))
-    validation = with_release(context.store, day, found)
+    validation = _judged(context, staged)
     save_validation(context.store, day, validation)
     if validation.status == "failed":
         record = quarantine(context.store, staged, validation)
@@ -49,8 +91,21 @@ def validate_step(context: Context, day: date) -> dict[str, Any]:
     }
 
 
-def publish_step(context: Context, day: date) -> dict[str, Any]:
-    """The validated day into the lake."""
+def _judged(context: Context, staged: Staged) -> Validation:
+    """What is published already, by this run or a faster one, was judged before its staged rows were removed."""
+    from mmoe.quality import validate
+
+    try:
+        found = validate(context.store, staged, context.schema, trailing_manifests(context.store, staged.day))
+        return with_release(context.store, staged.day, found)
+    except PartitionMissingError:
+        published = find_manifest(context.store, staged.day)
+        if published is None or published.validation.subject != staged.digest:
+            raise
+        return published.validation
+
+
+def _publish(context: Context, day: date) -> dict[str, Any]:
     from mmoe.quality import verify_partition
 
     staged = load_staged(context.store, day)

@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 CHAINS = {
-    "engagement_ingest": ["ingest", "validate", "publish", "offer_training"],
+    "engagement_ingest": ["ingest", "validate", "publish", "mature", "offer_training"],
     "retention": ["plan", "apply", "audit"],
     "bootstrap": ["plan", "train", "install"],
     "batch_training": [
-        "plan", "score_teacher", "train", "catch_up", "evaluate", "gate", "report", "approval", "promote",
+        "mature", "plan", "score_teacher", "train", "catch_up", "evaluate", "gate", "report", "approval", "promote",
     ],
     "incremental_training": ["plan", "monitor", "train", "evaluate", "gate", "report", "promote"],
     "monitoring": ["watch"],

@@ -16,6 +16,7 @@ from mmoe.lake.ingest import stage_day
 from mmoe.lake.landing import deliver, find_days
 from mmoe.schema import Schema, load_schema
 
+KINDS = ".parquet, .csv, .tsv, .jsonl (or the last three with .gz, .zst, .bz2)"
 NEXT = DAY + timedelta(days=1)
 
 
@@ -266,7 +267,7 @@ def test_a_file_that_cannot_be_split_is_reported_and_the_others_are_delivered(tm
     delivery = deliver(tmp_path / "data", schema, landing)
     assert len(delivery.days) == len(find_days(tmp_path / "data", schema)) == 3
     assert {name: reason.split(":")[0] for name, reason in delivery.unsorted.items()} == {
-        "a-README.txt": "unknown kind of file; use .parquet, .csv, .tsv, .jsonl (or the last three with .gz)",
+        "a-README.txt": f"unknown kind of file; use {KINDS}",
         "truncated.csv.gz": "not readable as CSV in gzip",
         "other.csv": "another schema",
         "timeless.csv": "no row has a readable time in column event_time",

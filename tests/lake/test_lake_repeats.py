@@ -1,8 +1,8 @@
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmoe.lake.repeats import drop_repeats
+from mmoe.lake.repeats import PASSING, drop_repeats
 
 ROW = st.fixed_dictionaries(
     {
@@ -11,45 +11,70 @@ ROW = st.fixed_dictionaries(
         "topics": st.sampled_from([[1, 2], [], None]),
         "click": st.sampled_from([0, 1, None]),
         "save": st.sampled_from([0, 1, None]),
+        "_update": st.booleans(),
+        "_delivered": st.integers(-1, 3),
+        "_source": st.just(0),
     }
 )
 SCHEMA = pa.schema(
-    {
-        "event_id": pa.string(),
-        "price": pa.float32(),
-        "topics": pa.list_(pa.int64()),
-        "click": pa.int8(),
-        "save": pa.int8(),
-    }
+    [
+        ("event_id", pa.string()),
+        ("price", pa.float32()),
+        ("topics", pa.list_(pa.int64())),
+        ("click", pa.int8()),
+        ("save", pa.int8()),
+        *PASSING,
+    ]
 )
-LABELS = ("click", "save")
+MATURITY = {"click": 0, "save": 2}
+REASONS = ("duplicates", "label_fills", "conflicts", "unmatched_updates")
 
 
-def by_hand(rows):
+def by_hand(rows, age):
     """Row by row: what the vectorised function must come to."""
-    kept, nameless = {}, 0
-    for row in rows:
+    events, nameless = {}, 0
+    for row in sorted(rows, key=lambda row: row["_update"]):
         nameless += row["event_id"] is None
-        kept.setdefault(row["event_id"] or f"nameless {nameless}", []).append(dict(row))
-    result, counts = [], {"duplicates": 0, "label_fills": 0, "conflicts": 0}
-    for first, *copies in kept.values():
-        for copy in copies:
-            known = [label for label in LABELS if copy[label] is not None]
-            same = (copy["price"], copy["topics"]) == (first["price"], first["topics"])
-            if not same or any(first[label] not in (None, copy[label]) for label in known):
-                counts["conflicts"] += 1
-            elif all(first[label] is not None for label in known):
-                counts["duplicates"] += 1
-            else:
-                counts["label_fills"] += 1
-                first |= {label: copy[label] for label in known}
-        result.append(first)
-    return result, counts
+        events.setdefault(row["event_id"] or f"nameless {nameless}", []).append(row)
+    kept, counts = [], dict.fromkeys(REASONS, 0)
+    for first, *copies in events.values():
+        if first["_update"]:
+            counts["unmatched_updates"] += 1 + len(copies)
+            continue
+        kept.append(settle(first, copies, age, counts))
+    return kept, counts
 
 
-@given(st.lists(ROW, max_size=12))
-def test_repeats_are_settled_as_row_by_row(rows):
-    distinct = drop_repeats(pa.Table.from_pylist(rows, schema=SCHEMA), LABELS)
-    expected, counts = by_hand(rows)
+def settle(first, copies, age, counts):
+    def claims(row, *, firm):
+        final = [name for name, days in MATURITY.items() if days <= age and firm == (row["_delivered"] >= days)]
+        return {name: row[name] for name in final if row[name] is not None}
+
+    truth, agreeing, filled = claims(first, firm=True), [], set()
+    for number, copy in enumerate(copies):
+        same = copy["_update"] or (copy["price"], copy["topics"]) == (first["price"], first["topics"])
+        firm = claims(copy, firm=True)
+        if not same or any(truth.get(name, value) != value for name, value in firm.items()):
+            counts["conflicts"] += 1
+            continue
+        agreeing.append((number, copy))
+        filled |= {number} if firm.keys() - truth.keys() else set()
+        truth |= firm
+    early = {name: value for name, value in claims(first, firm=False).items() if name not in truth}
+    for number, copy in agreeing:
+        news = {name: value for name, value in claims(copy, firm=False).items() if name not in truth}
+        filled |= {number} if any(early.get(name) != value for name, value in news.items()) else set()
+        early |= news
+    counts["label_fills"] += len(filled)
+    counts["duplicates"] += len(agreeing) - len(filled)
+    labels = {name: (truth | early).get(name) for name in MATURITY}
+    return {name: first[name] for name in ("event_id", "price", "topics")} | labels
+
+
+@settings(deadline=None)
+@given(st.lists(ROW, max_size=12), st.integers(0, 3))
+def test_repeats_are_settled_as_row_by_row(rows, age):
+    distinct = drop_repeats(pa.Table.from_pylist(rows, schema=SCHEMA), MATURITY, age)
+    expected, counts = by_hand(rows, age)
     assert distinct.table.to_pylist() == expected
-    assert {name: getattr(distinct, name) for name in counts} == counts
+    assert distinct.dropped._asdict() == counts

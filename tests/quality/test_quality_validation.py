@@ -22,7 +22,7 @@ from mmoe.quality.rules import derive_suite
 
 def check(store, landing, raw, trailing=()):
     deliver(landing, raw)
-    staged = stage_day(store, landing, SCHEMA, DAY)
+    staged = stage_day(store, landing, SCHEMA, DAY, as_of=DAY + timedelta(days=2))
     return staged, validate(store, staged, SCHEMA, list(trailing))
 
 
@@ -38,7 +38,7 @@ def week(tmp_path_factory):
     for number in range(7, 0, -1):
         day = DAY - timedelta(days=number)
         deliver(root / "landing", raw_rows(day, rows=2_000, seed=number), day=day)
-        staged = stage_day(store, root / "landing", SCHEMA, day)
+        staged = stage_day(store, root / "landing", SCHEMA, day, as_of=DAY)
         publish(store, staged, Validation(status="passed", subject=staged.digest, checks=0), SCHEMA)
     return trailing_manifests(store, DAY)
 
