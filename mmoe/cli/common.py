@@ -37,6 +37,9 @@ AsOf = Annotated[date, typer.Option("--as-of", parser=parse_day, metavar="YYYY-M
 PlanId = Annotated[
     str, typer.Option("--plan", parser=parse_plan, metavar="PLAN", help="A plan's digest, or the file it was saved to.")
 ]
+MaybePlanId = Annotated[
+    str | None, typer.Option("--plan", parser=parse_plan, metavar="PLAN", help="A plan's digest, or its saved file.")
+]
 Save = Annotated[Path | None, typer.Option("--save", help="Also write the result to this JSON file.")]
 
 

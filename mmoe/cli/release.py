@@ -11,6 +11,33 @@ release = typer.Typer()
 
 
 @release.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="A registered version that the gate has judged.")],
+    actor: Annotated[str, typer.Option(help="Who decides it.")],
+    reason: Annotated[str, typer.Option(help="Why it should serve; recorded.")],
+    override: Annotated[bool, typer.Option("--override", help="Promote it although it did not pass.")] = False,
+) -> None:
+    """Make a judged version champion, if its digest and the champion are still those that were judged."""
+    from mmoe.steps.versions import promote_version_step
+
+    finish(promote_version_step(load_context(), version, actor=actor, reason=reason, override=override))
+
+
+@release.command()
+def history() -> None:
+    """Every change of the champion: who, when, why, from what to what."""
+    from mmoe.steps.versions import history_step
+
+    found = history_step(load_context())
+    for change in found["changes"]:
+        typer.echo(
+            f"{change['at'][:19]}  {change['kind']:<9}  {change['state']:<6}  {change['replaces'] or '-'} -> "
+            f"{change['version']}  {change['actor']}: {change['reason']}"
+        )
+    finish(found)
+
+
+@release.command()
 def rollback(
     actor: Annotated[str, typer.Option(help="Who decides it.")],
     reason: Annotated[str, typer.Option(help="What is wrong with the champion; recorded.")],

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmoe.cli.common import AsOf, PlanId, Save, finish, parse_day
+from mmoe.cli.common import AsOf, MaybePlanId, PlanId, Save, finish, parse_day
 from mmoe.steps.context import load_context
 
 training = typer.Typer()
@@ -117,11 +117,22 @@ def gate_plan(plan_id: PlanId, save: Save = None) -> None:
 
 
 @training.command()
-def report(plan_id: PlanId, source_run: Annotated[str, typer.Option(help="The Airflow run.")] = "shell") -> None:
-    """Write the promotion report."""
+def report(
+    version: Annotated[str | None, typer.Argument(help="Find this version's report.")] = None,
+    plan_id: MaybePlanId = None,
+    source_run: Annotated[str, typer.Option(help="The Airflow run.")] = "shell",
+) -> None:
+    """Where a version's report lies; or, with --plan, write the report of a plan's challenger."""
+    if (version is None) == (plan_id is None):
+        raise typer.BadParameter("give a version, or --plan")
+    if version is not None:
+        from mmoe.steps.versions import report_version_step
+
+        finish(report_version_step(load_context(), version))
+        return
     from mmoe.steps.release import report_step
 
-    finish(report_step(load_context(), plan_id, source_run))
+    finish(report_step(load_context(), str(plan_id), source_run))
 
 
 @training.command("promote-plan")

@@ -5,13 +5,13 @@ from statistics import NormalDist
 
 from mmoe.evaluate.comparison import Comparison
 from mmoe.evaluate.rules import Bounds, bounds_for
-from mmoe.evaluate.statistics import quantile
+from mmoe.evaluate.statistics import quantile, student
 from mmoe.evaluate.verdict import Finding, Lift
 
 PASS = 0.9
 """Planned probability that a model which is as good as the profile asks passes all its rules: above the promised 80%,
 because the standard errors that it is planned from are estimates."""
-CATCH = 0.97
+CATCH = 0.98
 """Planned probability that a loss of `gate.slice_loss` on one slice is refused; promised are 95%."""
 NORMAL = NormalDist()
 STEPS = 60
@@ -36,15 +36,17 @@ def bounds_of(comparison: Comparison, lift: Lift) -> Bounds:
 
 def passing(comparison: Comparison, known: Sequence[tuple[Lift, Bounds]]) -> float:
     """How many times these rows let the model asked for pass: the risks of its rules add up to at most 1 − PASS."""
-    wanted, reach = max(comparison.profile.min_lift, 0.0), quantile(comparison.config.confidence)
+    wanted, confidence = max(comparison.profile.min_lift, 0.0), comparison.config.confidence
     proofs = [
-        ((wanted - bounds.prove) / (lift.standard_error or 1.0)) for lift, bounds in known if bounds.prove is not None
+        (student(confidence, freedom_of(lift)), (wanted - bounds.prove) / (lift.standard_error or 1.0))
+        for lift, bounds in known
+        if bounds.prove is not None
     ]
-    spent = sum(1 - NORMAL.cdf(reach) for lift, bounds in known if lift.head is None and bounds.refuse == wanted)
+    spent = sum((1 - confidence) / 2 for lift, bounds in known if lift.head is None and bounds.refuse == wanted)
     low, high = -20.0, 40.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        risk = spent + sum(NORMAL.cdf(reach - proof * 2 ** (middle / 2)) for proof in proofs)
+        risk = spent + sum(NORMAL.cdf(reach - proof * 2 ** (middle / 2)) for reach, proof in proofs)
         low, high = (low, middle) if risk <= 1 - PASS else (middle, high)
     return float(2**high) if proofs else 0.0
 
@@ -57,7 +59,12 @@ def catching(comparison: Comparison, lift: Lift, claims: int) -> float:
     away = comparison.config.slice_loss + comparison.profile.slice_margin
     if away <= 0:
         return 0.0
-    return float(((lift.standard_error or 0.0) * (NORMAL.inv_cdf(1 - level) + NORMAL.inv_cdf(CATCH)) / away) ** 2)
+    reach = student(1 - 2 * level, freedom_of(lift)) + NORMAL.inv_cdf(CATCH)
+    return float(((lift.standard_error or 0.0) * reach / away) ** 2)
+
+
+def freedom_of(lift: Lift) -> float:
+    return float("inf") if lift.freedom is None else lift.freedom
 
 
 def measuring(comparison: Comparison, lift: Lift) -> float:

@@ -8,7 +8,7 @@ heads add up row by row, so that every combination has its interval without resa
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -105,12 +105,14 @@ def degrees_of_freedom(variance: float, squared: float) -> float:
 
 
 def in_blocks(sums: Doubles) -> Doubles:
-    """(C,) influences of clusters -> (B,) of blocks of whole clusters, dealt out in turn."""
-    if len(sums) <= BLOCKS:
-        return sums
-    whole = np.zeros(-(-len(sums) // BLOCKS) * BLOCKS)
+    """(C,) influences of clusters -> (B,) of blocks of whole clusters, dealt out in turn.
+
+    B is a power of two, so that few sets of draws serve all; a block without clusters moves nothing.
+    """
+    size = min(BLOCKS, 1 << max(0, len(sums) - 1).bit_length())
+    whole = np.zeros(-(-len(sums) // size) * size)
     whole[: len(sums)] = sums
-    return np.asarray(whole.reshape(-1, BLOCKS).sum(axis=0))
+    return np.asarray(whole.reshape(-1, size).sum(axis=0))
 
 
 def interval(estimate: Estimate, confidence: float, cluster: Codes | None = None) -> Interval:
@@ -135,7 +137,7 @@ def bootstrap(value: float, spread: Spread, confidence: float) -> tuple[float, f
     return value + float(low), value + float(high)
 
 
-@lru_cache(maxsize=4)
+@cache
 def draws(blocks: int) -> Doubles:
     """(DRAWS, blocks) how much more or less often than once each draw counts a block; the same in every process."""
     rng = np.random.default_rng(20261125)

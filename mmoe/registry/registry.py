@@ -15,6 +15,7 @@ from mmoe.registry.runs import (
     add_metrics,
     add_report,
     download_files,
+    download_report,
     finished_run,
     log_run,
     read_config,
@@ -107,6 +108,10 @@ class Registry:
     def download(self, version: str, folder: Path) -> Path:
         """The version's training folder at `folder`, verified. Raises CorruptionError if its files have changed."""
         return download_files(self._client, self.version(version).run_id, folder)
+
+    def download_report(self, version: str, folder: Path) -> None:
+        """The version's report files into `folder`. Raises RegistryError if MLflow keeps none."""
+        download_report(self._client, self.version(version).run_id, folder)
 
     def bootstrap(self, version: str, *, actor: str, reason: str = "first champion") -> PromotionRecord:
         """Make a version the first champion. Raises RegistryError if there is, or was, another one."""

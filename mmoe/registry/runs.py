@@ -127,6 +127,17 @@ def add_report(client: "MlflowClient", run_id: str, files: Iterable[Path]) -> No
         client.log_artifact(run_id, str(path), REPORT)
 
 
+def download_report(client: "MlflowClient", run_id: str, folder: Path) -> None:
+    """The files of `add_report` again, whole or not at all. Raises RegistryError where the run has none."""
+    names = {Path(item.path).name for item in client.list_artifacts(run_id, REPORT)}
+    if not {"report.html", "report.json"} <= names:
+        raise RegistryError(f"run={run_id}: MLflow keeps no report of it; run `mmoe report --plan PLAN` again.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".report-") as aside:
+        for path in Path(client.download_artifacts(run_id, REPORT, aside)).iterdir():
+            path.replace(folder / path.name)
+
+
 def read_config(client: "MlflowClient", run_id: str) -> dict[str, Any]:
     """The resolved configuration that `log_run` was given."""
     with tempfile.TemporaryDirectory() as folder:

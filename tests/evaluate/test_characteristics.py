@@ -1,0 +1,20 @@
+"""The promises of docs/adr/0010 in few trials: a change that breaks one shows here."""
+
+import numpy as np
+import pytest
+
+from mmoe.evaluate.characteristics import SCENARIOS, draw, judge, measure
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_lift_profiles_promises_are_near_in_a_few_trials(number):
+    scenario = SCENARIOS[number]
+    found = measure(scenario, 20, seed=10_000)
+    assert scenario.least - 0.15 <= found[scenario.wanted] <= scenario.most + 0.1
+
+
+def test_the_drawn_models_have_the_true_lifts_that_are_claimed():
+    results = [judge(*draw(np.random.default_rng(seed), 20_000, SCENARIOS[3]), "lift") for seed in range(8)]
+    for place, true in (("home_feed", 0.001), ("search", -0.003)):
+        found = [result.lift("click", place).lift for result in results]
+        assert np.mean(found) == pytest.approx(true, abs=0.0006)
