@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mmoe.errors import LakeError
-from mmoe.lake.publish import list_quarantined
+from mmoe.lake.quarantine import list_quarantined
 from mmoe.lake.reader import open_partition, read_manifest
 from mmoe.settings import Settings
 from mmoe.steps.context import Context
