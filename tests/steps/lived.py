@@ -27,7 +27,7 @@ EXPERT = {"hidden": [16, 8]}
 PARAMS = {
     "baseline": {"experts": [{"kind": "dcnv2", **EXPERT}], "embedding_dim": 4},
     "model": {"experts": [{"kind": "dcnv2", **EXPERT}, {"kind": "mlp", **EXPERT}], "embedding_dim": 4},
-    "train": {"batch_size": 256},
+    "train": {"batch_size": 32, "optimizer": {"dense_lr": 0.02}},  # enough steps to be near the label rates
     "window": {"train_days": 3, "catch_up_days": 1, "holdout_days": 1},
     "retention": {"days": 4, "max_share": 1.0},
     "gate": yaml.safe_load((ROOT / "params.yaml").read_text())["gate"],
