@@ -14,7 +14,7 @@ from mmoe.quality.profiling import HASH_BINS, Profiler, hash_bins, scale_bins
 
 
 def rows(**kwargs):
-    return conform(raw_rows(**kwargs), SCHEMA, pa.int64(), "f").table
+    return conform(raw_rows(**kwargs), SCHEMA).table
 
 
 def profile(*tables, day=DAY):
