@@ -38,7 +38,11 @@ with DAG(
     default_args={**RETRYING, "execution_timeout": timedelta(hours=2)},
 ):
     day = {"date": "{{ partition_key }}"}
-    ingest = Step(task_id="ingest", command=["ingest"], options=day, doc_md="Landing files → staged partition.")
+    as_of = {"as-of": "{{ dag_run.start_date | ds }}"}
+    ingest = Step(
+        task_id="ingest", command=["ingest"], options={**day, **as_of},
+        doc_md="Landing files → staged partition; labels are final, or not, on the day that this run began.",
+    )  # fmt: skip
     validate = Step(task_id="validate", command=["validate"], options=day, doc_md="Expectations; quarantine if broken.")
     publish = Step(task_id="publish", command=["publish"], options=day, outlets=[PARTITION], doc_md="Staged → lake.")
     mature = Step(

@@ -12,9 +12,12 @@ from mmoe.evaluate.measure import slicings
 from mmoe.evaluate.metrics import calibration_error, normalised_entropy, probabilities
 from mmoe.evaluate.ranking import Doubles, sums_by
 from mmoe.evaluate.shift import stability_index
+from mmoe.evaluate.statistics import quantile
 from mmoe.evaluate.verdict import Calibration, Finding, Word
 
 SHIFT_BINS = 20
+CHANCE = 0.95
+"""Confidence with which a slice's calibration must be shown to be worse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,25 +61,31 @@ def calibrations(comparison: Comparison, heads: Sequence[str]) -> tuple[Calibrat
         for name, slicing in slicings(comparison.champion, comparison.slices):
             codes, count = slicing.codes[rows], len(slicing.names)
             observed, before, after = (sums_by(codes, part * mass, count) for part in (labels, *sides))
-            enough = np.bincount(codes[labels == 1], minlength=count) >= comparison.config.min_positives
+            positives = np.bincount(codes[labels == 1], minlength=count)
             found += [
                 Calibration(
                     head=head, slice_by=name, slice=None if name is None else slicing.names[index],
                     champion=float(before[index] / observed[index]), challenger=float(after[index] / observed[index]),
+                    error=float(1 / np.sqrt(positives[index])),
                 )
-                for index in np.flatnonzero(enough)
+                for index in np.flatnonzero(positives >= comparison.config.min_positives)
             ]  # fmt: skip
     return tuple(found)
 
 
 def judge_calibration(profile: ProfileConfig, found: Calibration) -> Finding:
-    """How much further than the champion's the challenger's calibration ratio is from 1, in logarithms."""
+    """How much further than the champion's the challenger's calibration ratio is from 1, in logarithms.
+
+    On a slice the growth must exceed the bound by more than chance: few positives measure a rate badly.
+    """
     most = profile.max_calibration_shift
     growth = abs(np.log(found.challenger)) - abs(np.log(found.champion))
-    word: Word = "fail" if growth > most else "pass"
+    chance = 0.0 if found.slice is None else quantile(CHANCE) * found.error
+    word: Word = "fail" if growth - chance > most else "pass"
     reason = (
         f"predicted over observed rate {found.challenger:.3f} (champion {found.champion:.3f}); "
-        f"{'more' if word == 'fail' else 'not more'} than {most:.0%} further from 1"
+        f"{'more' if word == 'fail' else 'not more' if growth <= most else 'not shown to be more'} "
+        f"than {most:.0%} further from 1"
     )
     return Finding(
         rule="calibration", head=found.head, slice_by=found.slice_by, slice=found.slice, verdict=word, reason=reason

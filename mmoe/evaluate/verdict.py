@@ -56,6 +56,8 @@ class Calibration(Frozen):
     slice: str | None = None
     champion: float
     challenger: float
+    error: float = 0.0
+    """Standard error of the logarithm of both, which share the observed rate: 1/√positives."""
 
 
 class Finding(Frozen):

@@ -69,7 +69,7 @@ def mature_step(context: Context, as_of: date) -> dict[str, Any]:
 def _ingest(context: Context, day: date, as_of: date | None = None) -> dict[str, Any]:
     published = find_manifest(context.store, day)
     known = [known_as_of(published)] if published else []
-    as_of = max([as_of or day + timedelta(days=1), *known])
+    as_of = max([day + timedelta(days=1), *([as_of] if as_of else []), *known])
     staged = stage_day(context.store, context.settings.landing_path, context.schema, day, as_of=as_of)
     late = {str(late.day): late.file.rows for late in staged.late}
     problems = len(staged.problems)

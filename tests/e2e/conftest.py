@@ -10,7 +10,7 @@ import pytest
 from e2e_support import ROOT, Demo, demo_command, free_port, processes_of
 
 KILL_AFTER_DAYS = 5
-LONGEST = 1500
+LONGEST = 2700
 
 
 @pytest.fixture(scope="session")

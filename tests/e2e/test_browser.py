@@ -10,7 +10,7 @@ from e2e_support import processes_of
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium on the PATH"),
 ]
 

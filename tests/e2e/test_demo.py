@@ -18,7 +18,7 @@ from mmoe.registry.monitored import Monitored
 from mmoe.schema import load_schema
 from mmoe.settings import Settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

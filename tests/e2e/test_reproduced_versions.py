@@ -14,7 +14,7 @@ from mmoe.lake.reader import open_partition, published_days
 from mmoe.lake.store import open_store
 from mmoe.schema import load_schema
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
 
 
 class Clone:

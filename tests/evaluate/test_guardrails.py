@@ -47,6 +47,18 @@ def test_calibration_that_only_one_slice_loses_is_found_there(calibrated):
     assert found["click", None] == "pass" and found["click", "a"] == "fail"
 
 
+def test_a_slice_with_few_positives_is_not_failed_by_chance(calibrated):
+    logits, labels = calibrated
+    rare = np.random.default_rng(4).random(len(labels)) < 0.03
+    slices = {"view_type": np.where(rare, "rare", "common")}
+    off = logits + np.where(rare, -0.2, 0).astype(np.float32)
+    sides = [score_set({"click": each}, {"click": labels}, slices=slices) for each in (logits, off)]
+    config = GateConfig(profiles={"parity": PROFILES["parity"]})
+    result = evaluate_gate(*sides, profile_name="parity", config=config, heads=["click"], primary=["click"])
+    (found,) = [each for each in result.findings if each.rule == "calibration" and each.slice == "rare"]
+    assert found.verdict == "pass" and "not shown to be more than 10%" in found.reason
+
+
 def test_scores_that_move_without_ranking_differently_are_found(calibrated):
     logits, labels = calibrated
     result = judge(logits, labels, 2 * logits)
