@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mmoe.lake.columns import ROWS, UPDATES, ColumnTypes, add
 from mmoe.lake.conform import conform, required_columns
 from mmoe.lake.files import UnreadableFileError, column_names, landing_folder, read_blocks
 from mmoe.lake.manifest import Problem, SourceFile, file_digest
@@ -28,6 +29,8 @@ class Arrivals:
         self.problems: list[Problem] = []
         self.unreadable: set[int] = set()
         """Numbers of files that turned out to be unreadable, maybe after some of their rows had been read."""
+        self.columns: dict[str, ColumnTypes] = dict(side.columns)
+        """Of the files that were accepted. What a file without a header has for names are values: it is not."""
         self.whole_groups = True
         self.counts = {"rows_read": 0, "duplicates": 0, "repeated_files": 0, "empty_files": 0}
         self._rows_of: dict[str, int] = {}
@@ -52,10 +55,11 @@ class Arrivals:
     def _file(self, path: Path, source: SourceFile) -> Iterator[pa.Table]:
         number, rows, whole = len(self.sources) - 1, 0, True
         misfits: Counter[tuple[str, str]] = Counter()
+        found: ColumnTypes = {}
         try:
             update = is_update(column_names(path), self.schema)
             seen: set[str] = set()
-            for raw in read_blocks(path, self._wanted):
+            for raw in read_blocks(path, self._wanted, found):
                 block = raw if update else join_side_tables(raw, self.side)
                 seen.update(block.column_names)
                 if block.num_rows:
@@ -69,6 +73,7 @@ class Arrivals:
             self.unreadable.add(number)
             self.problems.append(Problem(file=source.name, what=str(error)))
             return
+        add(self.columns, UPDATES if update else ROWS, found)
         self._rows_of[source.sha256] = rows
         self.whole_groups = self.whole_groups and whole
         self.counts["rows_read"] += rows

@@ -27,7 +27,8 @@ class Check(Frozen):
 
     @property
     def failure(self) -> Failure:
-        between = f" is outside {self.expected}" if self.observed and not self.observed.endswith(" rows") else ""
+        measured = self.observed and self.expected and not self.observed.endswith(" rows")
+        between = f" is outside {self.expected}" if measured else ""
         return Failure(
             expectation=self.expectation,
             column=self.column,

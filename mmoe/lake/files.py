@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from mmoe.errors import MmoeError
+from mmoe.lake.columns import ColumnTypes, note, note_names
 from mmoe.lake.jsonlines import json_blocks
 
 TABLES = "_tables"
@@ -56,28 +57,33 @@ def column_names(path: Path) -> list[str]:
     return list(next(read_blocks(path, None), pa.table({})).column_names)
 
 
-def read_file(path: Path, columns: Collection[str] | None) -> pa.Table:
-    """The whole file as one table. Raises UnreadableFileError."""
-    blocks = list(read_blocks(path, columns))
+def read_file(path: Path, columns: Collection[str] | None, found: ColumnTypes | None = None) -> pa.Table:
+    """The whole file as one table; `found` as for `read_blocks`. Raises UnreadableFileError."""
+    blocks = list(read_blocks(path, columns, found))
     with readable(path):
         return pa.concat_tables(blocks, promote_options="permissive")
 
 
-def read_blocks(path: Path, columns: Collection[str] | None) -> Iterator[pa.Table]:
+def read_blocks(
+    path: Path, columns: Collection[str] | None, found: ColumnTypes | None = None
+) -> Iterator[pa.Table]:  # fmt: skip
     """Those of `columns` (None: all) that the file has, one block after the other; at least one, maybe without rows.
 
     Text formats come as text. A block of JSON lines has the columns, and the types, that its own lines have.
-    Raises UnreadableFileError at whichever block is the first that cannot be read.
+    `found` is told every column that the file has, asked for or not. Raises UnreadableFileError at whichever block is
+    the first that cannot be read.
     """
     form = form_of(path)
+    found = {} if found is None else found
     with readable(path):
         if form.suffix in PARQUET:
-            yield from _parquet_blocks(path, columns)
+            yield from _parquet_blocks(path, columns, found)
         elif form.suffix in CSV | TSV:
-            yield from _csv_blocks(path, columns, "\t" if form.suffix in TSV else ",", form.compression)
+            yield from _csv_blocks(path, form, columns, found)
         else:
             with _open(path, form.compression) as stream:
                 for block in json_blocks(stream, BLOCK_BYTES):
+                    note(found, block.schema, json=True)
                     yield block.select(_wanted(block.column_names, columns))
 
 
@@ -108,8 +114,9 @@ def readable(path: Path) -> Iterator[None]:
         raise UnreadableFileError(f"not readable as {form_of(path)}: truncated, damaged or of another format") from None
 
 
-def _parquet_blocks(path: Path, columns: Collection[str] | None) -> Iterator[pa.Table]:
+def _parquet_blocks(path: Path, columns: Collection[str] | None, found: ColumnTypes) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True) as file:
+        note(found, file.schema_arrow)
         wanted = _wanted(file.schema_arrow.names, columns)
         if file.metadata.num_rows == 0:
             yield file.schema_arrow.empty_table().select(wanted)
@@ -119,21 +126,20 @@ def _parquet_blocks(path: Path, columns: Collection[str] | None) -> Iterator[pa.
             yield block
 
 
-def _csv_blocks(
-    path: Path, columns: Collection[str] | None, delimiter: str, compression: str | None
-) -> Iterator[pa.Table]:
+def _csv_blocks(path: Path, form: Form, columns: Collection[str] | None, found: ColumnTypes) -> Iterator[pa.Table]:
     """Every column as text, so that coercion is the schema's business and not a guess from the first block."""
-    parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    parse = pyarrow.csv.ParseOptions(delimiter="\t" if form.suffix in TSV else ",", newlines_in_values=True)
     read = pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES)
-    with _open(path, compression) as stream:
+    with _open(path, form.compression) as stream:
         header = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse).schema.names
+    note_names(found, header)
     convert = pyarrow.csv.ConvertOptions(
         include_columns=_wanted(header, columns),
         column_types=dict.fromkeys(header, pa.string()),
         null_values=NULL_TEXTS,
         strings_can_be_null=True,
     )
-    with _open(path, compression) as stream:
+    with _open(path, form.compression) as stream:
         reader = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
         yield reader.schema.empty_table()
         for batch in reader:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from mmoe.errors import PartitionMissingError
 from mmoe.lake.arrivals import Arrivals
+from mmoe.lake.columns import frozen
 from mmoe.lake.conform import group_type, passing_schema
 from mmoe.lake.files import UnreadableFileError, landing_files, landing_folder
 from mmoe.lake.horizon import Horizon, read_horizons
@@ -67,6 +68,7 @@ def stage_day(
         files=tuple(files),
         late=late,
         sources=(*arrivals.sources, *side.sources),
+        source_columns=frozen(arrivals.columns),
         counts=arrivals.counts | router.counts | settled.counts(arrivals.counts["duplicates"], late_rows),
         problems=problems,
         nulls=settled.tally.nulls,

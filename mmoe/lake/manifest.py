@@ -6,7 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from mmoe.errors import CorruptionError
 from mmoe.parsing import Frozen
@@ -14,6 +14,8 @@ from mmoe.parsing import Frozen
 Severity = Literal["critical", "warning", "info"]
 INGEST = "ingest"
 """Stands for an expectation where ingest itself found the problem."""
+SourceColumns = dict[str, dict[str, tuple[str, ...]]]
+"""What raw files bring (rows, label updates, a side table) -> their columns -> the types that each came with."""
 Content = TypeVar("Content", bound=Frozen)
 
 
@@ -124,6 +126,8 @@ class Manifest(Frozen):
     as_of: date | None = None
     """Labels are final, or null, as of the start of this day; None in manifests of before that was kept."""
     sources: tuple[SourceFile, ...]
+    source_columns: SourceColumns = Field(default_factory=dict)
+    """Of the raw files and side tables; empty in manifests of before that was kept."""
     counts: dict[str, int]
     """What ingest did: rows_read and late_rows came in; duplicates, label_fills, conflicts, unmatched_updates and
     off_day_rows did not stay; of the last, refused_rows went nowhere. Also repeated_files and empty_files."""

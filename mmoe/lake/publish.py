@@ -32,6 +32,7 @@ def publish(store: Store, staged: Staged, validation: Validation, schema: Schema
         schema_fingerprint=staged.schema_fingerprint,
         as_of=staged.as_of,
         sources=staged.sources,
+        source_columns=staged.source_columns,
         counts=rows.counts,
         nulls=rows.nulls,
         labels=rows.labels,

@@ -4,7 +4,16 @@ from datetime import date
 from pathlib import Path
 
 from mmoe.errors import PartitionMissingError
-from mmoe.lake.manifest import DataFile, LabelCount, Problem, SourceFile, canonical_digest, from_json, to_json
+from mmoe.lake.manifest import (
+    DataFile,
+    LabelCount,
+    Problem,
+    SourceColumns,
+    SourceFile,
+    canonical_digest,
+    from_json,
+    to_json,
+)
 from mmoe.lake.partitions import staging_prefix
 from mmoe.lake.store import Store
 from mmoe.parsing import Frozen
@@ -29,6 +38,7 @@ class Staged(Frozen):
     """The rows: Parquet in canonical columns, ordered by (event_time, event_id), file after file."""
     late: tuple[LateFile, ...]
     sources: tuple[SourceFile, ...]
+    source_columns: SourceColumns
     counts: dict[str, int]
     problems: tuple[Problem, ...]
     nulls: dict[str, int]

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from mmoe.errors import PartitionMissingError
 from mmoe.lake.coerce import flat, to_int64, to_text
+from mmoe.lake.columns import ColumnTypes
 from mmoe.lake.files import TABLES, UnreadableFileError, read_file
 from mmoe.lake.manifest import Problem, SourceFile, file_digest
 from mmoe.schema import Schema, Table
@@ -25,12 +26,15 @@ class SideTable:
 class SideTables:
     tables: tuple[SideTable, ...]
     sources: tuple[SourceFile, ...]
+    columns: dict[str, ColumnTypes]
+    """Of each table that could be read, by the name of its file."""
     problems: tuple[Problem, ...]
 
 
 def load_side_tables(landing: Path, schema: Schema) -> SideTables:
     """Read every side table. An absent one raises PartitionMissingError; a broken one is a problem of the day."""
     tables, sources, problems = [], [], []
+    columns: dict[str, ColumnTypes] = {}
     for declared in schema.source.tables:
         path = landing / TABLES / declared.file
         name = f"{TABLES}/{declared.file}"
@@ -38,10 +42,12 @@ def load_side_tables(landing: Path, schema: Schema) -> SideTables:
             raise PartitionMissingError(f"{path}: the side table is not there; deliver it, then clear this run.")
         sources.append(SourceFile(name=name, bytes=path.stat().st_size, sha256=file_digest(path)))
         try:
-            tables.append(_load(path, declared))
+            found: ColumnTypes = {}
+            tables.append(_load(path, declared, found))
+            columns[name] = found
         except UnreadableFileError as error:
             problems.append(Problem(file=name, what=str(error)))
-    return SideTables(tables=tuple(tables), sources=tuple(sources), problems=tuple(problems))
+    return SideTables(tables=tuple(tables), sources=tuple(sources), columns=columns, problems=tuple(problems))
 
 
 def join_side_tables(raw: pa.Table, side: SideTables) -> pa.Table:
@@ -57,9 +63,9 @@ def join_side_tables(raw: pa.Table, side: SideTables) -> pa.Table:
     return raw
 
 
-def _load(path: Path, declared: Table) -> SideTable:
+def _load(path: Path, declared: Table, found: ColumnTypes) -> SideTable:
     wanted = {declared.key, *declared.columns} if declared.columns else None
-    table = read_file(path, wanted)
+    table = read_file(path, wanted, found)
     missing = sorted({declared.key, *declared.columns} - set(table.column_names))
     if missing:
         raise UnreadableFileError(f"columns missing: {', '.join(missing)}")

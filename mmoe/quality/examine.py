@@ -8,8 +8,9 @@ from mmoe.lake.examination import Check
 from mmoe.quality.blocks import Blocks, Frame
 from mmoe.quality.bounds import Parameters
 from mmoe.quality.judge import Judged, Rule, judge
-from mmoe.quality.rules import PER_VIEW_TYPE, PSI
+from mmoe.quality.rules import PER_VIEW_TYPE, PSI, SOURCES
 
+MOST_COLUMNS = 8
 MEAN = "expect_column_mean_to_be_between"
 
 
@@ -23,6 +24,8 @@ class Subject:
     parameters: Parameters
     binned: Frame | None = None
     """A column of counts for each feature: what drift is judged on."""
+    sources: Frame | None = None
+    """A row for each column of the raw files, with its type: what schema drift is judged on."""
     unknown: frozenset[str] = frozenset()
     """Labels of which none is final: they have no mean."""
 
@@ -37,8 +40,9 @@ def _examine(rules: Sequence[Rule], subject: Subject) -> list[Check]:
     filled = [_filled(rule, subject.parameters) for rule in asked]
     can = [_can_be_judged(rule, subject) for rule in filled]
     answers: dict[int, Judged] = {}
-    for drift, shown in ((False, subject.rows), (True, subject.binned)):
-        numbers = [n for n, rule in enumerate(filled) if can[n] and (rule["type"] == PSI) == drift]
+    special = {PSI: subject.binned, **dict.fromkeys(SOURCES, subject.sources)}
+    for shown in (subject.rows, subject.binned, subject.sources):
+        numbers = [n for n, rule in enumerate(filled) if can[n] and special.get(rule["type"], subject.rows) is shown]
         if shown is not None:
             answers |= zip(numbers, judge([filled[n] for n in numbers], shown), strict=True)
     return [_check(rule, subject.view_type, answers.get(number)) for number, rule in enumerate(filled)]
@@ -93,6 +97,9 @@ def _short(bound: Any) -> str:
 def _observed(judged: Judged) -> str:
     if not judged.evaluated:
         return "it could not be evaluated on this column"
+    if judged.columns:
+        more = f" and {len(judged.columns) - MOST_COLUMNS} more" if len(judged.columns) > MOST_COLUMNS else ""
+        return ", ".join(judged.columns[:MOST_COLUMNS]) + more
     if judged.unexpected is not None:
         return f"{judged.unexpected} of {judged.rows} rows"
     if judged.observed is None:

@@ -19,7 +19,8 @@ Metrics = dict[Any, Any]
 ADDED_UP = (".unexpected_count", ".filtered_row_count", "column_values.nonnull.count", "table.row_count", "column.sum")
 WEIGHED = {"column.mean": "column_values.nonnull.count", "column.non_null_proportion": "table.row_count"}
 """Averages, and the counts that weigh them where blocks are merged."""
-STEADY = ("table.columns", "table.column_count", "column.psi")
+SOURCE_COLUMNS = "table.source_columns"
+STEADY = ("table.columns", "table.column_count", "column.psi", SOURCE_COLUMNS)
 """The same on every block, or only asked of one."""
 OBSERVED = (*WEIGHED, "table.row_count", "column.psi")
 """Metrics that may be shown: none of them is a row's value, if they are of FEW rows or more."""
@@ -37,6 +38,8 @@ class Judged:
     unexpected: int | None = None
     """Rows that do not fit, of `rows`; only where the expectation is about each row."""
     observed: float | None = None
+    columns: tuple[str, ...] = ()
+    """Source columns that are not as expected."""
 
 
 def judge(rules: Sequence[Rule], blocks: Blocks | Frame) -> list[Judged]:
@@ -73,7 +76,7 @@ class _Question:
 
         wanted = ExpectationConfiguration(type=rule["type"], kwargs=rule["kwargs"], severity=rule["severity"])
         self.columns = _columns(rule["kwargs"])
-        self.expectation = wanted.to_domain_obj()
+        self.expectation: Any = wanted.to_domain_obj()
         dependencies = self.expectation.get_validation_dependencies(PandasExecutionEngine(), _yes_or_no())
         self.own = list(dependencies.get_metric_configurations())
         self.metrics = [*self.own, *(_weight(metric) for metric in self.own if metric.metric_name in WEIGHED)]
@@ -100,6 +103,7 @@ class _Question:
             rows=rows,
             unexpected=int(found[own[0]]) if own else None,
             observed=float(found[shown]) if shown and not own and _may_be_shown(shown, rows) else None,
+            columns=self.expectation.differences(found[SOURCE_COLUMNS]) if SOURCE_COLUMNS in found else (),
         )
 
 

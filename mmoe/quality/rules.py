@@ -11,6 +11,13 @@ DRIFTED, TRANSFORMED = 0.2, 1.0
 """PSI that is worth a look, and PSI of a feature that is no longer the same thing."""
 
 PSI = "expect_column_psi_to_be_between"
+SOURCES = {
+    "expect_source_columns_to_be_known": "warning",
+    "expect_source_types_to_remain": "warning",
+    "expect_source_columns_to_remain": "info",
+}
+"""What raw files may not do unnoticed: bring a new column, another type, or one column less. One less that the schema
+names is a problem that ingest itself finds."""
 PER_VIEW_TYPE = "per_view_type"
 """In an expectation's `meta`: it is asked of all rows, and of those of each view type."""
 
@@ -24,6 +31,7 @@ def derive_suite(schema: Schema) -> dict[str, Any]:
     expectations = [
         expect("table_columns_to_match_ordered_list", "critical", column_list=list(checked_columns(schema))),
         *_volume(),
+        *_source_columns(),
         *_identity(schema),
         *(rule for name in (*features.categorical, *features.multivalued) for rule in _known(name)),
         *(rule for name in features.numeric for rule in (*_known(name), _finite(name))),
@@ -50,6 +58,12 @@ def _volume() -> list[Expectation]:
         between("table_row_count", "critical", "rows_floor", "rows_ceiling"),
         _each_view_type(between("table_row_count", "warning", "rows_low", "rows_high")),
     ]
+
+
+def _source_columns() -> list[Expectation]:
+    """Against the last published day."""
+    reference = {"$PARAMETER": "source_columns"}
+    return [{"type": name, "kwargs": {"reference": reference}, "severity": how} for name, how in SOURCES.items()]
 
 
 def _identity(schema: Schema) -> list[Expectation]:

@@ -18,6 +18,7 @@ from mmoe.quality.bounds import ENOUGH_DAYS, bounds, usual_days, view_type_bound
 from mmoe.quality.drift import compare
 from mmoe.quality.examine import Subject, examine
 from mmoe.quality.profiling import Profiler
+from mmoe.quality.sources import columns_beside
 from mmoe.quality.suite import SUITES, load_suite
 from mmoe.schema import VIEW_TYPE, Schema
 
@@ -37,13 +38,14 @@ def validate(
     profile = _profile(staged, schema, paths)
     usual = usual_days(staged.day, trailing)
     earlier = read_profiles(store, usual)
+    whole = Subject(
+        view_type=None,
+        rows=Blocks(paths=paths, prepare=lambda rows: with_list_lengths(rows, schema)),
+        parameters=bounds(schema, staged.day, usual, staged.rows),
+        unknown=_unknown(staged.labels),
+    )
     subjects = [
-        Subject(
-            view_type=None,
-            rows=Blocks(paths=paths, prepare=lambda rows: with_list_lengths(rows, schema)),
-            parameters=bounds(schema, staged.day, usual, staged.rows),
-            unknown=_unknown(staged.labels),
-        ),
+        _with_source_columns(whole, staged, trailing),
         *(_on_view_type(name, paths, schema, profile, earlier) for name in schema.view_type.names),
     ]
     examination = Examination(
@@ -97,6 +99,17 @@ def _with_drift(subject: Subject, schema: Schema, profile: DayProfile, earlier: 
     references = {f"{name}_reference": list(each.reference) for name, each in found.items()}
     counts = pd.DataFrame({name: pd.Series(each.observed, dtype=float) for name, each in found.items()})
     return replace(subject, parameters=subject.parameters | references, binned=Frame(frame=counts))
+
+
+def _with_source_columns(subject: Subject, staged: Staged, trailing: Sequence[Manifest]) -> Subject:
+    import pandas as pd
+
+    compared = columns_beside(staged, trailing)
+    if compared is None:
+        return subject
+    now, before = compared
+    listed = pd.DataFrame({"column": list(now), "type": list(now.values())}, dtype=str)
+    return replace(subject, parameters=subject.parameters | {"source_columns": before}, sources=Frame(frame=listed))
 
 
 def _unknown(labels: Mapping[str, LabelCount]) -> frozenset[str]:

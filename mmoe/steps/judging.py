@@ -78,7 +78,7 @@ def champion_now(context: Context, plan: Plan) -> str | None:
 
 
 def warned(context: Context, day: date) -> bool:
-    return bool(read_manifest(context.store, day).validation.failures)
+    return bool(read_manifest(context.store, day).validation.warnings)
 
 
 def objections(result: GateResult) -> list[str]:

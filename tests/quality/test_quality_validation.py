@@ -64,7 +64,10 @@ def test_a_clean_day_passes(store, landing):
     judged = [check for check in examination.checks if check.outcome != "not judged"]
     assert validation.checks == len(judged) + 1
     assert {check.expectation for check in examination.checks if check.outcome == "not judged"} == {
-        "column_psi_to_be_between"  # there are no earlier days
+        "column_psi_to_be_between",  # there are no earlier days
+        "source_columns_to_be_known",
+        "source_columns_to_remain",
+        "source_types_to_remain",
     }
     assert len([check for check in examination.checks if check.view_type is None]) == len(
         derive_suite(SCHEMA)["expectations"]
@@ -225,6 +228,45 @@ def test_a_day_without_drift_passes_and_says_what_it_was_compared_with(store, la
     examination = read_examination(store_of_month, DAY, staged.digest)
     assert [day.day for day in examination.compared_with] == [6, 7, 8, 9]
     assert {check.outcome for check in examination.checks} == {"held"}
+
+
+def test_columns_that_come_go_or_change_their_type_are_told_by_name_and_severity(store, landing, month):
+    store_of_month, trailing = month
+    raw = raw_rows(rows=2_000).append_column("coupon", pa.array(["secret"] * 2_000)).drop_columns("unused")
+    raw = replaced(raw, "ad_id", raw["ad_id"].cast(pa.string()))
+    validation = check(store_of_month, landing, raw, trailing)[1]
+    assert [(str(failure), failure.severity) for failure in validation.failures] == [
+        ("source_columns_to_be_known: coupon", "warning"),
+        ("source_types_to_remain: ad_id (was int32, is string)", "warning"),
+        ("source_columns_to_remain: unused", "info"),
+    ]
+    assert validation.status == "warned"
+    assert validation.warnings == tuple(str(failure) for failure in validation.failures[:2])
+
+
+def test_only_the_last_published_day_counts_and_a_column_less_that_is_needed_quarantines(store, landing, month):
+    store_of_month, (*_, last) = month
+    raw = raw_rows(rows=2_000)
+    columns = {"rows": {**last.source_columns["rows"], "coupon": ("string",)}}
+    older = last.model_copy(update={"day": last.day - timedelta(days=1), "source_columns": columns})
+    without = last.model_copy(update={"source_columns": {}})
+    for trailing in ([older, last], [older, without]):
+        assert check(store_of_month, landing, raw, trailing)[1].failures == ()
+    broken = check(store_of_month, landing, raw.drop_columns("price"), [older, last])[1]
+    assert broken.status == "failed"
+    assert "part-0.parquet: another schema: columns missing: price" in {str(each) for each in broken.failures}
+    assert not any("source" in failure.expectation for failure in broken.failures)
+
+
+def test_what_a_file_without_a_header_has_for_names_is_shown_nowhere(store, landing, month):
+    store_of_month, trailing = month
+    rows = raw_rows(rows=50).drop_columns("topics")
+    values = rows.rename_columns([f"secret-{name}" for name in rows.column_names])
+    deliver(landing, values, "values.parquet")
+    staged, validation = check(store_of_month, landing, raw_rows(rows=2_000), trailing)
+    examination = read_examination(store_of_month, DAY, staged.digest)
+    assert validation.status == "failed"
+    assert not any("secret" in each.model_dump_json() for each in (staged, validation, examination))
 
 
 def test_validation_can_run_again_after_quarantine_and_says_when_its_rows_are_gone(store, landing):

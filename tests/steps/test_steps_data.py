@@ -18,6 +18,7 @@ from mmoe.lake.reader import open_partition, read_manifest
 from mmoe.settings import Settings
 from mmoe.steps.context import Context
 from mmoe.steps.data import ingest_step, mature_step, publish_step, validate_step
+from mmoe.steps.judging import warned
 
 sys.path.append(str(Path(__file__).parents[1] / "lake"))  # for handmade.py
 from handmade import DAY, SCHEMA, deliver, raw_rows
@@ -49,6 +50,17 @@ def publish_two_days(context):
     assert ingest_step(context, NEXT)["late_days"] == {str(DAY): 220}
     validate_step(context, NEXT)
     publish_step(context, NEXT)
+
+
+def test_the_gate_counts_days_with_a_new_source_column_as_warned_and_not_those_with_one_less(context):
+    deliver(context.settings.landing_path, raw_rows())
+    deliver(context.settings.landing_path, raw_rows(NEXT, seed=1).drop_columns("unused"), day=NEXT)
+    deliver(context.settings.landing_path, raw_rows(FINAL, seed=2), day=FINAL)
+    for day in (DAY, NEXT, FINAL):
+        take(context, day)
+    failures = [read_manifest(context.store, day).validation.failures for day in (DAY, NEXT, FINAL)]
+    assert [len(found) for found in failures] == [0, 1, 1]
+    assert [warned(context, day) for day in (DAY, NEXT, FINAL)] == [False, False, True]
 
 
 def test_a_maturing_pass_brings_late_rows_and_final_labels_into_their_day_and_then_has_nothing_to_do(context):

@@ -47,7 +47,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         run_day(store, landing, day, raw_rows(day, rows=1_000, seed=number + 10))
     dearer = raw_rows(WARNED, rows=1_000, seed=20)
     prices = [None if price is None else price * 1.8 for price in dearer["price"].to_pylist()]
-    run_day(store, landing, WARNED, replaced(dearer, "price", pa.array(prices)))
+    dearer = replaced(dearer, "price", pa.array(prices))
+    run_day(store, landing, WARNED, dearer.append_column("<b>coupon", pa.array(["secret"] * 1_000)))
     for day in (BROKEN, RELEASED):
         broken = raw_rows(day, rows=1_000, seed=30)
         clicks = np.array(broken["click"].to_pylist(), np.int8)
@@ -89,12 +90,22 @@ def test_drift_is_shown_by_feature_and_view_type(client: TestClient) -> None:
     assert "Warnings that every report on this day repeats" in text
 
 
+def test_new_columns_are_a_warning_and_all_columns_are_listed_as_they_came(client: TestClient) -> None:
+    html = client.get(f"/data/{WARNED}").text
+    text = words(html)
+    assert "repeats source_columns_to_be_known: &lt;b&gt;coupon" in text
+    assert "failed warning - all source columns to be known &lt;b&gt;coupon" in text
+    assert "13 columns of rows, as they came" in text
+    assert "ad_id int32" in text
+    assert "secret" not in html
+
+
 def test_a_quarantined_day_says_why_and_how_to_go_on(client: TestClient) -> None:
     text = words(client.get(f"/data/{BROKEN}").text)
     assert f"{BROKEN} quarantined Nothing is published for this day" in text
     assert "In quarantine: click: column_values_to_be_in_set: 5 of 1000 rows" in text
     assert f"mmoe quarantine release --date {BROKEN} --actor WHO --reason WHY" in text
-    assert "1 that did not hold" in text
+    assert "2 that did not hold" in text  # and the column that only the day before had, which is no reason
 
 
 def test_a_released_day_says_who_why_and_over_what(client: TestClient) -> None:

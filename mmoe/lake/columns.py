@@ -1,0 +1,66 @@
+"""Which columns raw files came with, and of which types, as far as their format tells any."""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from mmoe.lake.manifest import SourceColumns
+
+ROWS, UPDATES = "rows", "label updates"
+"""What a raw file brings; a side table goes by its name."""
+ColumnTypes = dict[str, set[str]]
+"""Column -> the types that it came with; none where the format has none (CSV), or no value told one."""
+
+
+def note(found: ColumnTypes, fields: Iterable[pa.Field], *, json: bool = False) -> None:
+    """Add columns of a Parquet file, or of a block of JSON lines, to those found."""
+    for field in fields:
+        kind = _json_type(field.type) if json else _arrow_type(field.type)
+        found.setdefault(field.name, set()).update({kind} if kind else ())
+
+
+def note_names(found: ColumnTypes, names: Iterable[str]) -> None:
+    """Add columns of which only the names are known."""
+    for name in names:
+        found.setdefault(name, set())
+
+
+def add(total: dict[str, ColumnTypes], kind: str, found: ColumnTypes) -> None:
+    """Add one file's columns to those of all files of its kind."""
+    columns = total.setdefault(kind, {})
+    for name, types in found.items():
+        columns.setdefault(name, set()).update(types)
+
+
+def frozen(total: dict[str, ColumnTypes]) -> SourceColumns:
+    """By name, as a manifest keeps them."""
+    return {
+        kind: {name: tuple(sorted(types)) for name, types in sorted(columns.items())}
+        for kind, columns in sorted(total.items())
+    }
+
+
+def _arrow_type(kind: pa.DataType) -> str:
+    """By its name, but for what is only another encoding of the same; empty where every value is null."""
+    if pa.types.is_null(kind):
+        return ""
+    if pa.types.is_dictionary(kind):
+        return _arrow_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "string"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return f"list<{_arrow_type(kind.value_type)}>"
+    return str(kind)
+
+
+def _json_type(kind: pa.DataType) -> str:
+    """JSON's own types: it has one for all numbers, and a date is text."""
+    if pa.types.is_null(kind):
+        return ""
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "number"
+    if pa.types.is_list(kind):
+        return "array"
+    return "object" if pa.types.is_struct(kind) else "string"
