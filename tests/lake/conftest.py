@@ -16,14 +16,6 @@ from mmoe.lake.registered import registered_stores
 from mmoe.lake.store import Store, open_store
 from mmoe.settings import Settings
 
-EVERY_STORE = [
-    "local",
-    "moto",
-    "moto versioned",
-    pytest.param("ceph", marks=pytest.mark.ceph),
-    pytest.param("ceph versioned", marks=pytest.mark.ceph),
-]
-
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Path:

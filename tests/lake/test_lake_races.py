@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from conftest import EVERY_STORE
+from every_store import EVERY_STORE
 from handmade import DAY, SCHEMA, deliver, raw_rows
 
 from mmoe.cli import app

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import EVERY_STORE
+from every_store import EVERY_STORE
 
 from mmoe.errors import LakeError
 

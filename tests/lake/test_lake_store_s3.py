@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import botocore.auth
 import pytest
-from conftest import EVERY_STORE
+from every_store import EVERY_STORE
 from faulty import faulty
 
 from mmoe.errors import LakeError
