@@ -311,13 +311,13 @@ with open_store({store.bucket.url!r}, Path("unused")).lock("lake"):
 
 
 def test_a_holder_that_renews_keeps_its_lock_longer_than_a_ticket_lasts(open_s3, tmp_path):
-    store = open_s3("moto", lock_ttl=1.0)
-    other = S3Store(store.bucket, tmp_path / "other", lock_ttl=1.0)
+    store = open_s3("moto", lock_ttl=3.0)  # long enough for a machine under load to renew in half of it
+    other = S3Store(store.bucket, tmp_path / "other", lock_ttl=3.0)
     order = []
     with ThreadPoolExecutor(1) as pool:
         with store.lock("lake"):
             waiting = pool.submit(take, other, order)
-            time.sleep(2.5)
+            time.sleep(4)
             store.write_bytes("a", b"")
             order.append("holder")
         waiting.result()
