@@ -61,7 +61,7 @@ class ViewType(Frozen):
 class Categorical(Frozen):
     column: str | None = None
     type: Literal["int", "string"] = "string"
-    buckets: int = Field(ge=1)
+    buckets: int = Field(ge=1, le=2**31 - 2)
     """Rows of the hashed embedding table, beside one row for a missing value."""
     dim: int | None = Field(default=None, ge=1)
     """Embedding width; the model's default when absent."""

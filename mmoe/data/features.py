@@ -1,6 +1,5 @@
+# ruff: noqa: N803  (shapes in names)
 """Canonical Arrow rows to model inputs: hashed ids, standardised numbers, bags, labels. No Python per row."""
-
-from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +7,10 @@ import pyarrow.compute as pc
 
 from mmoe.data.hashing import MISSING, hash_rows, hash_words
 from mmoe.data.moments import Moment, Moments, Values, transformed
-from mmoe.data.rows import Bags, Floats, Ints, Rows
+from mmoe.data.rows import Bags, Floats, Ints, Layout, Rows, Words
 from mmoe.errors import SchemaError
 from mmoe.lake.partitions import GROUP_ID
-from mmoe.schema import EVENT_ID, VIEW_TYPE, Multivalued, Schema
+from mmoe.schema import EVENT_ID, VIEW_TYPE, Multivalued, Numeric, Schema
 
 IDENTITY = [EVENT_ID, GROUP_ID]
 
@@ -22,6 +21,24 @@ def feature_columns(schema: Schema) -> list[str]:
     return [VIEW_TYPE, *features.categorical, *features.numeric, *features.multivalued, *schema.labels]
 
 
+def text_columns(schema: Schema) -> list[str]:
+    """The columns to read as dictionaries: their distinct values are hashed, not their rows."""
+    return [VIEW_TYPE, *(name for name, feature in schema.features.categorical.items() if feature.type == "string")]
+
+
+def record_layout(schema: Schema, moments: Moments, *, teachers: int = 0, groups: bool = False) -> Layout:
+    """The records that `encode` makes of a schema's rows."""
+    features = schema.features
+    cut = sum(moments[name].edges is not None for name in features.numeric)
+    return Layout(
+        categorical=len(features.categorical) + cut,
+        numeric=len(features.numeric) - cut,
+        heads=len(schema.heads),
+        teachers=teachers,
+        groups=groups,
+    )
+
+
 def encode(
     table: pa.Table,
     schema: Schema,
@@ -30,32 +47,56 @@ def encode(
     teachers: tuple[Floats, ...] = (),
     with_groups: bool = False,
     with_identity: bool = False,
+    into: Words | None = None,
 ) -> Rows:
     """N canonical rows -> Rows. `teachers` are (N, H) logits that travel with the rows.
 
-    Numeric features whose moment has edges become categories, after the categorical ones.
-
-    Raises SchemaError for a view type the schema does not know.
+    Numeric features whose moment has edges become categories, after the categorical ones. The records are written to
+    the first N rows of `into`, where it is given. Raises SchemaError for a view type the schema does not know.
     """
-    features = schema.features
-    plain = [name for name in features.numeric if moments[name].edges is None]
-    values = {name: transformed(table[name], feature) for name, feature in features.numeric.items()}
-    categorical = [hash_rows(_flat(table[name]), name, f.buckets) for name, f in features.categorical.items()]
-    categorical += [bucketed(values[name], moments[name]) for name in values if name not in plain]
-    numeric = _stacked((values[name] for name in plain), len(table), np.float32)
-    standard, missing = _standardised(numeric, [moments[name] for name in plain])
-    labels = (table[name].cast(pa.float32()).to_numpy() for name in schema.labels)
-    return Rows(
-        categorical=_stacked(categorical, len(table), np.int64),
-        numeric=standard,
-        missing=missing,
-        bags=tuple(_bags(_flat(table[name]), name, f) for name, f in features.multivalued.items()),
-        view_type=_view_type(_flat(table[VIEW_TYPE]), schema),
-        labels=_stacked(labels, len(table), np.float32),
-        teachers=teachers,
-        group=group_codes(table[GROUP_ID]) if with_groups else None,
+    layout = record_layout(schema, moments, teachers=len(teachers), groups=with_groups)
+    words = layout.empty(len(table)) if into is None else into[: len(table)]
+    rows = Rows(
+        layout=layout,
+        words=words,
+        bags=tuple(_bags(_flat(table[name]), name, f) for name, f in schema.features.multivalued.items()),
         identity=table.select(IDENTITY) if with_identity else None,
     )
+    _fill_categories(rows.categorical, table, schema, moments)
+    _fill_numbers(rows.numeric, table, schema, moments)
+    rows.view_type[:] = _view_type(_flat(table[VIEW_TYPE]), schema)
+    for index, name in enumerate(schema.labels):
+        rows.labels[:, index] = table[name].cast(pa.float32()).to_numpy()
+    for index, logits in enumerate(teachers):
+        rows.teacher(index)[:] = logits
+    if rows.group is not None:
+        rows.group[:] = group_codes(table[GROUP_ID])
+    return rows
+
+
+def _fill_categories(categorical_NC: Words, table: pa.Table, schema: Schema, moments: Moments) -> None:
+    features = schema.features
+    for index, (name, feature) in enumerate(features.categorical.items()):
+        categorical_NC[:, index] = hash_rows(_flat(table[name]), name, feature.buckets)
+    cut = [name for name in features.numeric if moments[name].edges is not None]
+    for index, name in enumerate(cut, start=len(features.categorical)):
+        categorical_NC[:, index] = bucketed(transformed(table[name], features.numeric[name]), moments[name])
+
+
+def _fill_numbers(numeric_NM: Floats, table: pa.Table, schema: Schema, moments: Moments) -> None:
+    """Standardised, NaN where missing."""
+    plain = [(name, f) for name, f in schema.features.numeric.items() if moments[name].edges is None]
+    for index, (name, feature) in enumerate(plain):
+        values, moment = _float32(table[name], feature), moments[name]
+        with np.errstate(over="ignore"):  # an infinite outlier is cut by the network like any other
+            numeric_NM[:, index] = (values - np.float32(moment.mean)) / np.float32(moment.scale)
+
+
+def _float32(column: pa.ChunkedArray, feature: Numeric) -> Floats:
+    if feature.transform == "none":
+        stored: Floats = column.to_numpy().astype(np.float32, copy=False)
+        return stored
+    return transformed(column, feature).astype(np.float32)
 
 
 def bucketed(values: Values, moment: Moment) -> Ints:
@@ -71,22 +112,6 @@ def group_codes(column: pa.ChunkedArray) -> Ints:
     return np.where(ids.is_null().to_numpy(zero_copy_only=False), np.int64(-1), codes)
 
 
-def _stacked(columns: Iterable[np.ndarray], rows: int, dtype: type) -> np.ndarray:
-    """(N,) columns -> (N, columns), also when there are none."""
-    together = list(columns)
-    return np.stack(together, axis=1).astype(dtype, copy=False) if together else np.empty((rows, 0), dtype=dtype)
-
-
-def _standardised(values: Floats, moments: list[Moment]) -> tuple[Floats, Floats]:
-    """(N, M) values with NaN for missing -> (N, M) standardised with 0 for missing, (N, M) 1 where missing."""
-    missing = np.isnan(values)
-    mean = np.array([moment.mean for moment in moments], dtype=np.float32)
-    scale = np.array([moment.scale for moment in moments], dtype=np.float32)
-    with np.errstate(over="ignore"):  # an infinite outlier is cut by the network like any other
-        standard = (values - mean) / scale
-    return np.where(missing, np.float32(0), standard), missing.astype(np.float32)
-
-
 def _bags(column: pa.ListArray, name: str, feature: Multivalued) -> Bags:
     """Lists of N rows -> hashed bags. A null or empty list is a bag of the one missing row."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -98,7 +123,9 @@ def _bags(column: pa.ListArray, name: str, feature: Multivalued) -> Bags:
 
 
 def _view_type(column: pa.Array, schema: Schema) -> Ints:
-    codes = pc.index_in(column, value_set=pa.array(schema.view_type.names, pa.string()))
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    known_codes = pc.index_in(encoded.dictionary, value_set=pa.array(schema.view_type.names, pa.string()))
+    codes = known_codes.take(encoded.indices)
     if codes.null_count:
         known = ", ".join(schema.view_type.names)
         raise SchemaError(f"view_type: {codes.null_count} rows hold none of {known}; ingest the day again.")
@@ -107,4 +134,7 @@ def _view_type(column: pa.Array, schema: Schema) -> Ints:
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    """One array, with dictionary encoding as it is."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return column.unify_dictionaries().combine_chunks()

@@ -4,7 +4,7 @@ The hash is part of a trained model. Changing it needs a new HASH_VERSION, which
 """
 
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,35 +16,63 @@ from mmoe.parsing import Frozen
 
 HASH_VERSION = 1
 MISSING = 0
+SMALL = 1 << 17
+"""Ids below this are looked up: half a megabyte a feature."""
 Words = npt.NDArray[np.uint64]
 
 
-def hash_rows(values: pa.Array, name: str, buckets: int) -> npt.NDArray[np.int64]:
-    """(N,) int64 or string values of feature `name` -> (N,) embedding rows: 0 for null, else 1 + hash % buckets."""
-    rows = (hash_words(values, name) % np.uint64(buckets)).astype(np.int64) + 1
+def hash_rows(values: pa.Array, name: str, buckets: int) -> npt.NDArray[np.int32]:
+    """(N,) int64 or text values of feature `name` -> (N,) embedding rows: 0 for null, else 1 + hash % buckets.
+
+    Small ids are looked up in a table of their rows, text is hashed once per distinct value.
+    """
+    if pa.types.is_integer(values.type):
+        integers = _integers(values)
+        small = _all_small(values)
+        rows = small_ids(name, buckets).take(integers) if small else to_rows(_hashed(integers, name), buckets)
+    else:
+        encoded = _encoded(values)
+        rows = to_rows(_distinct_words(encoded, name), buckets).take(_codes(encoded))
     if values.null_count:
         rows[values.is_null().to_numpy(zero_copy_only=False)] = MISSING
     return rows
 
 
 def hash_words(values: pa.Array, salt: str) -> Words:
-    """(N,) int64 or string values -> (N,) uniform 64-bit hashes; nulls are as good as any value."""
+    """(N,) int64 or text values -> (N,) uniform 64-bit hashes; nulls are as good as any value."""
     if pa.types.is_integer(values.type):
-        integers: Words = pc.fill_null(values, 0).cast(pa.int64()).to_numpy(zero_copy_only=False).view(np.uint64)
-        return splitmix64(integers ^ _salt(salt))
-    encoded = values.dictionary_encode()
-    unique = np.array([0, *(_text_word(text) for text in encoded.dictionary.to_pylist())], dtype=np.uint64)
-    codes: npt.NDArray[np.int32] = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-    words: Words = splitmix64(unique ^ _salt(salt))[codes + 1]
+        return _hashed(_integers(values), salt)
+    encoded = _encoded(values)
+    words: Words = _distinct_words(encoded, salt).take(_codes(encoded))
     return words
 
 
 def splitmix64(words: Words) -> Words:
     """(N,) 64-bit words -> (N,) mixed words. Source: Steele, Lea and Flood 2014, as in java.util.SplittableRandom."""
     mixed = words + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    shifted = mixed >> np.uint64(30)
+    mixed ^= shifted
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= np.right_shift(mixed, np.uint64(27), out=shifted)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= np.right_shift(mixed, np.uint64(31), out=shifted)
+    return mixed
+
+
+def to_rows(hashes: Words, buckets: int) -> npt.NDArray[np.int32]:
+    """1 + hash % buckets; overwrites `hashes`. By a quotient, as numpy vectorises // by a scalar, but not %."""
+    quotient = hashes // np.uint64(buckets)
+    quotient *= np.uint64(buckets)
+    hashes -= quotient
+    rows = hashes.astype(np.int32)
+    rows += 1
+    return rows
+
+
+@lru_cache(maxsize=256)
+def small_ids(name: str, buckets: int) -> npt.NDArray[np.int32]:
+    """(SMALL,) the rows of the ids below SMALL: one look-up costs a fifth of a hash."""
+    return to_rows(_hashed(np.arange(SMALL), name), buckets)
 
 
 class GroupShare(Frozen):
@@ -59,6 +87,38 @@ class GroupShare(Frozen):
         """(N,) group ids -> (N,) True for the rows to keep."""
         inside = hash_words(group_id, f"group share {self.salt}") < np.uint64(self.share * 2.0**64)
         return inside if self.keep else ~inside
+
+
+def _integers(values: pa.Array) -> npt.NDArray[np.int64]:
+    """A view of the values, where there are no nulls; else a copy with zeros for them."""
+    known = pc.fill_null(values, 0) if values.null_count else values
+    integers: npt.NDArray[np.int64] = known.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return integers
+
+
+def _all_small(values: pa.Array) -> bool:
+    bounds = pc.min_max(values)
+    return len(values) > 0 and bounds["min"].is_valid and bounds["min"].as_py() >= 0 and bounds["max"].as_py() < SMALL
+
+
+def _hashed(integers: npt.NDArray[np.int64], salt: str) -> Words:
+    return splitmix64(integers.view(np.uint64) ^ _salt(salt))
+
+
+def _encoded(values: pa.Array) -> pa.DictionaryArray:
+    return values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+
+
+def _distinct_words(encoded: pa.DictionaryArray, salt: str) -> Words:
+    """Hashes of a null and of each distinct text."""
+    words = np.array([0, *(_text_word(text) for text in encoded.dictionary.to_pylist())], dtype=np.uint64)
+    return splitmix64(words ^ _salt(salt))
+
+
+def _codes(encoded: pa.DictionaryArray) -> npt.NDArray[np.int32]:
+    """(N,) places in what _distinct_words gives."""
+    codes: npt.NDArray[np.int32] = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False) + 1
+    return codes
 
 
 @cache

@@ -1,14 +1,57 @@
-"""A block of encoded rows as numpy arrays: what Parquet becomes before it is shuffled and cut into batches."""
+"""A block of encoded rows: each row is one record of 4-byte words, so that shuffling moves a row in one copy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where a record keeps what. Order: group (two words), categorical, view type, numeric, labels, teachers.
+
+    The number of words is even and the group comes first, so that it can be read as one 64-bit integer.
+    """
+
+    categorical: int
+    numeric: int
+    heads: int
+    teachers: int = 0
+    groups: bool = False
+
+    @property
+    def categorical_at(self) -> int:
+        return 2 * self.groups
+
+    @property
+    def view_type_at(self) -> int:
+        return self.categorical_at + self.categorical
+
+    @property
+    def numeric_at(self) -> int:
+        return self.view_type_at + 1
+
+    @property
+    def labels_at(self) -> int:
+        return self.numeric_at + self.numeric
+
+    def teacher_at(self, teacher: int) -> int:
+        return self.labels_at + (1 + teacher) * self.heads
+
+    @property
+    def width(self) -> int:
+        """Words of a record."""
+        return (self.teacher_at(self.teachers) + 1) // 2 * 2
+
+    def empty(self, rows: int) -> Words:
+        return np.empty((rows, self.width), dtype=np.int32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +63,10 @@ class Bags:
 
     def take(self, rows: Ints) -> "Bags":
         counts = self.counts[rows]
-        starts = (np.cumsum(self.counts) - self.counts)[rows]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return Bags(values=self.values[np.repeat(starts, counts) + within], counts=counts)
+        return Bags(values=self.values[np.repeat(self.offsets[rows], counts) + within], counts=counts)
 
-    @property
+    @cached_property
     def offsets(self) -> Ints:
         """(N,) where each row's values start."""
         return np.cumsum(self.counts) - self.counts
@@ -34,38 +76,55 @@ class Bags:
 class Rows:
     """N encoded rows. Feature and head order are the schema's."""
 
-    categorical: Ints
-    """(N, C) embedding rows."""
-    numeric: Floats
-    """(N, M) standardised, 0 where missing."""
-    missing: Floats
-    """(N, M) 1 where missing."""
-    bags: tuple[Bags, ...]
-    view_type: Ints
-    """(N,) index into schema.view_type.names."""
-    labels: Floats
-    """(N, H), NaN where not final."""
-    teachers: tuple[Floats, ...]
-    """(N, H) logits of each teacher, NaN where it has none."""
-    group: Ints | None = None
-    """(N,) non-negative codes of group_id, -1 where it is null, when asked for."""
+    layout: Layout
+    words: Words
+    """(N, layout.width) records; floats lie in them bit by bit."""
+    bags: tuple[Bags, ...] = ()
     identity: pa.Table | None = None
     """(N) event_id and group_id, when asked for."""
 
     def __len__(self) -> int:
-        return len(self.view_type)
+        return len(self.words)
+
+    @property
+    def categorical(self) -> Words:
+        """(N, C) embedding rows."""
+        return self.words[:, self.layout.categorical_at : self.layout.view_type_at]
+
+    @property
+    def view_type(self) -> Words:
+        """(N,) index into schema.view_type.names."""
+        return self.words[:, self.layout.view_type_at]
+
+    @property
+    def numeric(self) -> Floats:
+        """(N, M) standardised, NaN where missing."""
+        return self.floats[:, self.layout.numeric_at : self.layout.labels_at]
+
+    @property
+    def labels(self) -> Floats:
+        """(N, H), NaN where not final."""
+        return self.floats[:, self.layout.labels_at : self.layout.teacher_at(0)]
+
+    def teacher(self, teacher: int) -> Floats:
+        """(N, H) logits of a teacher, NaN where it has none."""
+        return self.floats[:, self.layout.teacher_at(teacher) : self.layout.teacher_at(teacher + 1)]
+
+    @property
+    def group(self) -> Ints | None:
+        """(N,) non-negative codes of group_id, -1 where it is null, when asked for."""
+        return self.words[:, :2].view(np.int64)[:, 0] if self.layout.groups else None
+
+    @property
+    def floats(self) -> Floats:
+        return self.words.view(np.float32)
 
     def take(self, rows: Ints) -> "Rows":
-        """The rows at these positions, in this order."""
+        """A copy of the rows at these positions, in this order."""
         return Rows(
-            categorical=self.categorical[rows],
-            numeric=self.numeric[rows],
-            missing=self.missing[rows],
+            layout=self.layout,
+            words=self.words.take(rows, axis=0),
             bags=tuple(bags.take(rows) for bags in self.bags),
-            view_type=self.view_type[rows],
-            labels=self.labels[rows],
-            teachers=tuple(logits[rows] for logits in self.teachers),
-            group=None if self.group is None else self.group[rows],
             identity=None if self.identity is None else self.identity.take(rows),
         )
 
@@ -74,21 +133,21 @@ def concatenate(blocks: Sequence[Rows]) -> Rows:
     """The rows of all blocks, in order; the blocks must be encoded alike."""
     if len(blocks) == 1:
         return blocks[0]
-    groups = [block.group for block in blocks if block.group is not None]
-    identities = [block.identity for block in blocks]
     return Rows(
-        categorical=np.concatenate([block.categorical for block in blocks]),
-        numeric=np.concatenate([block.numeric for block in blocks]),
-        missing=np.concatenate([block.missing for block in blocks]),
-        bags=tuple(
-            Bags(
-                values=np.concatenate([bag.values for bag in same]), counts=np.concatenate([bag.counts for bag in same])
-            )
-            for same in zip(*(block.bags for block in blocks), strict=True)
-        ),
-        view_type=np.concatenate([block.view_type for block in blocks]),
-        labels=np.concatenate([block.labels for block in blocks]),
-        teachers=tuple(np.concatenate(same) for same in zip(*(block.teachers for block in blocks), strict=True)),
-        group=np.concatenate(groups) if groups else None,
-        identity=None if None in identities else pa.concat_tables(identities),
+        layout=blocks[0].layout,
+        words=np.concatenate([block.words for block in blocks]),
+        bags=joined_bags(blocks),
+        identity=joined_identity(blocks),
     )
+
+
+def joined_bags(blocks: Sequence[Rows]) -> tuple[Bags, ...]:
+    return tuple(
+        Bags(values=np.concatenate([bag.values for bag in same]), counts=np.concatenate([bag.counts for bag in same]))
+        for same in zip(*(block.bags for block in blocks), strict=True)
+    )
+
+
+def joined_identity(blocks: Sequence[Rows]) -> pa.Table | None:
+    identities = [block.identity for block in blocks]
+    return None if None in identities else pa.concat_tables(identities)

@@ -54,13 +54,22 @@ def write_parts(
     group = next(groups, schema.empty_table())
     while group is not None:
         rows = 0
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=dictionary_columns(schema)) as writer:
             while group is not None and rows < PART_ROWS:
                 writer.write_table(group, row_group_size=ROW_GROUP)
                 rows += group.num_rows
                 group = next(groups, None)
         files.append(stage_file(store, path, staging_prefix(day) + f"part-{len(files)}", rows))
     return files
+
+
+def dictionary_columns(schema: pa.Schema) -> list[str]:
+    """All but floats: numbers that hardly repeat are a sixth larger, and slower to read, by a dictionary."""
+    return [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+        if not pa.types.is_floating(field.type)
+    ]
 
 
 def stage_file(store: Store, path: Path, stem: str, rows: int) -> DataFile:

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
 from mmoe.data.rows import Floats
 from mmoe.data.scores import write_scores
-from mmoe.data.stream import Batch, stream_batches
+from mmoe.data.stream import stream_batches
 from mmoe.evaluate.calibration import Calibrator
 from mmoe.evaluate.metrics import probabilities
 from mmoe.evaluate.ranking import Doubles

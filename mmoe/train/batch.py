@@ -6,9 +6,10 @@ from pathlib import Path
 
 from mmoe.config import ModelConfig, Params
 from mmoe.data.aside import exclusive
+from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import Moments, measure_moments
-from mmoe.data.stream import Batch, stream_batches
+from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import Teacher
 from mmoe.lake.reader import Partition
 from mmoe.model.network import build_network
@@ -105,18 +106,18 @@ class BatchRun:
     def batches(self, moments: Moments) -> Iterator[Batch]:
         """Every epoch's batches, shuffled anew each time."""
         config = self.params.train
-        for epoch in range(config.epochs):
-            yield from stream_batches(
-                self.partitions,
-                self.schema,
-                moments,
-                batch_size=config.batch_size,
-                shuffle_rows=config.shuffle_rows,
-                seed=self.params.seed + epoch,
-                teachers=self.teachers,
-                groups=left_out(self.partitions[-1], self.calibration),
-                with_groups=bool(self.teachers) and self.params.distillation.loss in LISTWISE,
-            )
+        return stream_batches(
+            self.partitions,
+            self.schema,
+            moments,
+            batch_size=config.batch_size,
+            shuffle_rows=config.shuffle_rows,
+            seed=self.params.seed,
+            epochs=config.epochs,
+            teachers=self.teachers,
+            groups=left_out(self.partitions[-1], self.calibration),
+            with_groups=bool(self.teachers) and self.params.distillation.loss in LISTWISE,
+        )
 
     def state(self, moments: Moments, fit: Fit) -> TrainState:
         stage = Stage(

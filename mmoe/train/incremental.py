@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mmoe.config import Params
 from mmoe.data.aside import exclusive
+from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
-from mmoe.data.stream import Batch, stream_batches
+from mmoe.data.stream import stream_batches
 from mmoe.errors import SchemaError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
@@ -92,16 +93,16 @@ class IncrementalRun:
     def batches(self) -> Iterator[Batch]:
         """Days stay in order: each is shuffled by itself."""
         state = self.start.state
-        for partition in self.partitions:
-            yield from stream_batches(
-                [partition],
-                state.data_schema,
-                state.moments,
-                batch_size=self.params.train.batch_size,
-                shuffle_rows=self.params.train.shuffle_rows,
-                seed=self.params.seed,
-                groups=left_out(self.partitions[-1], self.holdout, self.calibration),
-            )
+        return stream_batches(
+            self.partitions,
+            state.data_schema,
+            state.moments,
+            batch_size=self.params.train.batch_size,
+            shuffle_rows=self.params.train.shuffle_rows,
+            seed=self.params.seed,
+            within_days=True,
+            groups=left_out(self.partitions[-1], self.holdout, self.calibration),
+        )
 
     def state(self, fit: Fit) -> TrainState:
         stage = Stage(

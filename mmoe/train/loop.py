@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmoe.data.stream import Batch
+from mmoe.data.batch import Batch
 from mmoe.errors import TrainingError
 from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.network import Network

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmoe.config import DistillationConfig
-from mmoe.data.stream import Batch
+from mmoe.data.batch import Batch
 from mmoe.errors import ConfigError, TrainingError
 from mmoe.model.network import Outputs
 from mmoe.train.losses import DISTILLATION, LISTWISE, load_imbalance, masked_bce

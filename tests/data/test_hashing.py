@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmoe.data.hashing import GroupShare, hash_rows, hash_words, splitmix64
+from mmoe.data.hashing import SMALL, GroupShare, hash_rows, hash_words, splitmix64
 
 MASK = (1 << 64) - 1
 
@@ -45,6 +45,20 @@ def test_a_value_hashes_alike_in_every_chunk_and_apart_in_every_feature() -> Non
     assert hash_words(text, "f").tolist()[:2] == hash_words(text[:2], "f").tolist()
     assert hash_words(text[1:], "f")[0] == hash_words(text, "f")[1]
     assert (hash_words(text[:2], "f") != hash_words(text[:2], "g")).all()
+
+
+@pytest.mark.parametrize("buckets", [1, 2, 7, 1000, 2**20, 2**31 - 2])
+def test_ids_small_and_large_alike_hash_to_the_remainder(buckets: int) -> None:
+    ids = [0, 1, SMALL - 1, SMALL, 2**40, 2**63 - 1]
+    expected = [1 + int(word) % buckets for word in hash_words(pa.array(ids), "ad_id")]
+    assert hash_rows(pa.array(ids), "ad_id", buckets).tolist() == expected
+    assert hash_rows(pa.array([1, 0, None]), "ad_id", buckets).tolist() == [expected[1], expected[0], 0]
+    assert hash_rows(pa.array([-1]), "ad_id", buckets) == 1 + int(hash_words(pa.array([-1]), "ad_id")[0]) % buckets
+
+
+def test_text_hashes_alike_as_text_and_as_a_dictionary() -> None:
+    text = pa.array(["b", None, "a", "b"])
+    assert hash_rows(text, "f", 9).tolist() == hash_rows(text.dictionary_encode(), "f", 9).tolist()
 
 
 def test_rows_are_uniform() -> None:

@@ -1,5 +1,6 @@
 """mmoe.data.stream and teachers: every row once, in a known order, with the right teacher beside it."""
 
+import threading
 from datetime import date
 from itertools import pairwise
 
@@ -12,9 +13,12 @@ import torch
 from mmoe.data.features import encode
 from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import measure_moments
+from mmoe.data.order import Shard
+from mmoe.data.rows import Layout
 from mmoe.data.scores import write_scores
 from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import Teacher
+from mmoe.data.windows import WindowReader
 from mmoe.errors import CorruptionError, TrainingError
 
 DAYS = [date(2026, 3, 1), date(2026, 3, 2)]
@@ -68,7 +72,9 @@ def test_shuffling_moves_whole_rows_and_loses_none(stream, partitions, small_sch
     position = {value: index for index, value in enumerate(table(partitions)["event_id"].to_pylist())}
     whole = encode(table(partitions), small_schema, moments).take(np.array([position[value] for value in order]))
     first = batches[0].inputs
-    np.testing.assert_array_equal(torch.cat([batch.inputs.numeric_BN for batch in batches]), whole.numeric)
+    np.testing.assert_array_equal(
+        torch.cat([batch.inputs.numeric_BN for batch in batches]), np.nan_to_num(whole.numeric)
+    )
     starts = [*first.bag_offsets[0].tolist(), len(first.bag_values[0])]
     for row in range(256):
         bag = whole.bags[0]
@@ -84,6 +90,71 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(stream) ->
 def test_a_bounded_buffer_keeps_later_days_later(stream) -> None:
     order = ids(stream(shuffle_rows=600, with_identity=True))
     assert {value[:10] for value in order[:600]} == {"2026-03-01"}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"shuffle_rows": 300, "epochs": 2}, {"shuffle_rows": 300, "within_days": True}]
+)
+def test_from_any_batchs_position_the_rest_of_the_stream_follows_bit_by_bit(stream, options) -> None:
+    whole = stream(batch_size=190, **options)
+    for index, batch in enumerate(whole):
+        rest = stream(batch_size=190, start=batch.after, **options)
+        assert [other.after for other in rest] == [other.after for other in whole[index + 1 :]]
+        for one, other in zip(whole[index + 1 :], rest, strict=True):
+            assert torch.equal(one.words, other.words)
+            assert all(map(torch.equal, one.bag_values + one.bag_offsets, other.bag_values + other.bag_offsets))
+
+
+def test_a_resumed_stream_reads_no_window_before_its_position(stream, monkeypatch) -> None:
+    whole, read = stream(batch_size=190, shuffle_rows=300), []
+    load = WindowReader._load
+    monkeypatch.setattr(
+        WindowReader, "_load", lambda self, group, *rest: read.append(group) or load(self, group, *rest)
+    )
+    stream(batch_size=190, shuffle_rows=300, start=whole[-2].after)
+    assert {(group.day, group.index) for group in read} == {(DAYS[1], 1), (DAYS[1], 2)}
+
+
+def test_epochs_shuffle_anew_and_each_holds_every_row(stream) -> None:
+    order = ids(stream(shuffle_rows=700, epochs=2, with_identity=True))
+    assert sorted(order[:1200]) == sorted(order[1200:]) and order[:1200] != order[1200:]
+
+
+def test_shards_together_hold_every_row_once(stream, partitions) -> None:
+    shards = [ids(stream(shuffle_rows=300, shard=Shard(rank=rank, world=2), with_identity=True)) for rank in (0, 1)]
+    assert sorted(shards[0] + shards[1]) == sorted(table(partitions)["event_id"].to_pylist())
+    assert not set(shards[0]) & set(shards[1])
+
+
+def test_within_days_no_day_starts_before_the_one_before_has_ended(stream) -> None:
+    order = ids(stream(shuffle_rows=1200, within_days=True, with_identity=True))
+    assert [value[:10] for value in order] == ["2026-03-01"] * 600 + ["2026-03-02"] * 600
+
+
+def test_memory_is_that_of_two_windows_however_many_days(make_partition, small_schema, moments, monkeypatch) -> None:
+    buffers, empty = [], Layout.empty
+    monkeypatch.setattr(Layout, "empty", lambda self, rows: buffers.append(rows) or empty(self, rows))
+    days = [make_partition(date(2026, 4, day)) for day in range(1, 9)]
+    assert (
+        sum(len(batch) for batch in stream_batches(days, small_schema, moments, batch_size=64, shuffle_rows=300))
+        == 4800
+    )
+    assert len(buffers) == 2 and max(buffers) == 500
+
+
+def test_a_missing_number_is_flagged_and_zero(stream, partitions) -> None:
+    inputs = [batch.inputs for batch in stream()]
+    missing = table(partitions)["age"].is_null().to_numpy()
+    flags, values = torch.cat([each.missing_BN for each in inputs]), torch.cat([each.numeric_BN for each in inputs])
+    np.testing.assert_array_equal(flags, np.stack([missing, np.zeros_like(missing)], axis=1))
+    assert (values[:, 0].numpy()[missing] == 0).all() and values.isfinite().all()
+
+
+def test_a_stream_that_is_left_early_leaves_no_thread(partitions, small_schema, moments) -> None:
+    batches = stream_batches(partitions, small_schema, moments, batch_size=8, shuffle_rows=100)
+    next(batches)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mmoe-read")]
 
 
 def test_with_groups_whole_groups_are_shuffled_and_rows_without_one_stand_alone(partitions, small_schema, moments):

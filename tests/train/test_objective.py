@@ -1,15 +1,14 @@
 """mmoe.train.objective: the weighted sum it says it is."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from mmoe.config import DistillationConfig
-from mmoe.data.stream import Batch
+from mmoe.data.batch import Batch
+from mmoe.data.order import Position
+from mmoe.data.rows import Layout, Rows
 from mmoe.errors import ConfigError, TrainingError
-from mmoe.model.inputs import Inputs
 from mmoe.model.network import Outputs
 from mmoe.train.objective import Objective
 
@@ -17,10 +16,16 @@ HEADS = ("click", "hide")
 LABELS = torch.tensor([[1.0, 0.0], [0.0, float("nan")], [1.0, 1.0]])
 
 
-def batch(*teachers: torch.Tensor) -> Batch:
-    view_type = torch.tensor([0, 0, 1])
-    inputs = Inputs(view_type, view_type, view_type, (), (), view_type)
-    return Batch(inputs=inputs, labels_BH=LABELS, teachers_BH=teachers, identity=None)
+def batch(*teachers: torch.Tensor, groups: list[int] | None = None) -> Batch:
+    layout = Layout(categorical=0, numeric=0, heads=2, teachers=len(teachers), groups=groups is not None)
+    rows = Rows(layout=layout, words=layout.empty(3))
+    rows.view_type[:] = [0, 0, 1]
+    rows.labels[:] = LABELS
+    for index, logits in enumerate(teachers):
+        rows.teacher(index)[:] = logits
+    if rows.group is not None:
+        rows.group[:] = groups
+    return Batch.of(rows, Position())
 
 
 def outputs(gates=None, distilled=None) -> Outputs:
@@ -88,13 +93,13 @@ def test_listwise_groups_are_lists_within_a_view_type() -> None:
     teacher = torch.tensor([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]])
     with pytest.raises(TrainingError, match="with_groups"):
         objective(outputs(), batch(teacher))
-    one_list = replace(batch(teacher), group_B=torch.tensor([4, 4, 4]))  # the third row is of another view type
+    one_list = batch(teacher, groups=[4, 4, 4])  # the third row is of another view type
     losses = objective(outputs(), one_list)
     expected = sum(
         -(teacher[:2, index].softmax(0) * logits()[head][:2].log_softmax(0)).sum() for index, head in enumerate(HEADS)
     )
     assert losses.distillation.item() == pytest.approx(expected.item())
-    nobody = replace(batch(teacher), group_B=torch.tensor([-1, -1, -1]))
+    nobody = batch(teacher, groups=[-1, -1, -1])
     assert objective(outputs(), nobody).distillation.item() == 0
 
 
