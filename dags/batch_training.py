@@ -98,7 +98,8 @@ with DAG(
         retries=0,
     )  # fmt: skip
     promote = Promote(
-        task_id="promote", command=["promote-plan"], options=chosen, approval_task="approval", pool=PROMOTION_POOL,
-        doc_md="Checks the answer, the digest and the champion, then moves the aliases.",
+        task_id="promote", command=["promote-plan"], options={**chosen, "as-of": as_of}, approval_task="approval",
+        pool=PROMOTION_POOL,
+        doc_md="Checks the answer, the digest, the model's age and the champion, then moves the aliases.",
     )  # fmt: skip
     mature >> plan >> score_teacher >> train >> catch_up >> evaluate >> gate >> report >> approval >> promote

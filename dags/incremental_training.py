@@ -56,7 +56,8 @@ with DAG(
         doc_md="What changed, for the record.",
     )  # fmt: skip
     promote = Step(
-        task_id="promote", command=["promote-plan"], options={**chosen, "actor": "incremental_training"},
+        task_id="promote", command=["promote-plan"],
+        options={**chosen, "actor": "incremental_training", "as-of": "{{ params.day or partition_key }}"},
         pool=PROMOTION_POOL, doc_md="Moves the champion alias on a pass.",
     )  # fmt: skip
     plan >> monitor >> train >> evaluate >> gate >> report >> promote

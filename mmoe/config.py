@@ -139,8 +139,8 @@ class RetentionConfig(Frozen):
     max_share: float = Field(default=0.5, gt=0, le=1)
     """Largest share of the lake's partitions, or of its rows, that one run may delete without a confirmation."""
     max_model_age_days: int | None = Field(default=None, ge=1)
-    """Days since the oldest day that a model's weights have learned, beyond which it may neither teach nor be
-    continued; absent: no limit."""
+    """Days since the oldest day that a model's weights have learned, beyond which it may not teach, be continued
+    or be promoted; absent: no limit."""
 
     @model_validator(mode="after")
     def _parts_expire_before_the_whole(self) -> Self:

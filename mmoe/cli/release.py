@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from mmoe.cli.common import finish
+from mmoe.cli.governance import AsOf, today_in
 from mmoe.steps.context import load_context
 
 release = typer.Typer()
@@ -16,11 +17,14 @@ def promote(
     actor: Annotated[str, typer.Option(help="Who decides it.")],
     reason: Annotated[str, typer.Option(help="Why it should serve; recorded.")],
     override: Annotated[bool, typer.Option("--override", help="Promote it although it did not pass.")] = False,
+    as_of: AsOf = None,
 ) -> None:
     """Make a judged version champion, if its digest and the champion are still those that were judged."""
     from mmoe.steps.versions import promote_version_step
 
-    finish(promote_version_step(load_context(), version, actor=actor, reason=reason, override=override))
+    context = load_context()
+    day = as_of or today_in(context)
+    finish(promote_version_step(context, version, actor=actor, reason=reason, override=override, as_of=day))
 
 
 @release.command()

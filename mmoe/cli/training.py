@@ -141,8 +141,11 @@ def promote_plan(
     actor: Annotated[str, typer.Option(help="Who approved it.")],
     override_reason: Annotated[str, typer.Option(help="Why anything but a pass is promoted.")] = "",
     barred: Annotated[bool, typer.Option("--barred", help="The actor may not promote anything but a pass.")] = False,
+    as_of: Annotated[
+        date | None, typer.Option(parser=parse_day, help="Day on which the model's age is taken; default: the plan's.")
+    ] = None,
 ) -> None:
     """Make a plan's challenger the champion, if the gate, the digest and the champion still allow it."""
     from mmoe.steps.release import promote_step
 
-    finish(promote_step(load_context(), plan_id, actor, override_reason, barred=barred))
+    finish(promote_step(load_context(), plan_id, actor, override_reason, barred=barred, as_of=as_of))

@@ -5,7 +5,7 @@ the same inputs, and a step whose inputs have changed is another plan.
 """
 
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -75,6 +75,11 @@ class Plan(Frozen):
     @property
     def trained_through(self) -> date:
         return max(ref.day for ref in (*self.train_days, *self.catch_up_days))
+
+    @property
+    def as_of(self) -> date:
+        """The day after the newest one that it learns or is judged on."""
+        return max(ref.day for ref in (*self.train_days, *self.catch_up_days, *self.holdout_days)) + timedelta(days=1)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Steps that release: install the first champion, write the report, promote."""
 
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,18 +19,21 @@ from mmoe.steps.judging import finding_text
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder
 from mmoe.steps.plan import Plan, load_plan
 from mmoe.steps.reporting import decision, gather
+from mmoe.steps.windows import refuse_too_old
 from mmoe.train.state import model_digest, read_state
 
 MOST_REASONS = 8
 
 
 def install_step(context: Context, plan_id: str, actor: str) -> dict[str, Any]:
-    """Make a bootstrap plan's model the first champion. Raises RegistryError if there is another one."""
+    """Make a bootstrap plan's model the first champion. Raises RegistryError if there is another one, and TrainingError
+    if it has learned a day that is too old."""
     plan = load_plan(context.settings, plan_id)
     if plan.kind != "bootstrap":
         raise RegistryError(f"plan={plan_id}: a {plan.kind} plan is promoted through its gate, not installed.")
     registry = Registry(context.settings)
     version = registered(registry, context, plan)
+    refuse_aged(context, registry, version, plan.as_of)
     refuse_unfit(context, registry, version)
     registry.bootstrap(version, actor=actor)
     settle_offers(context, plan)
@@ -56,13 +60,14 @@ def report_step(context: Context, plan_id: str, source_run: str) -> dict[str, An
 
 
 def promote_step(
-    context: Context, plan_id: str, actor: str, override_reason: str, *, barred: bool = False
-) -> dict[str, Any]:  # fmt: skip
+    context: Context, plan_id: str, actor: str, override_reason: str, *, barred: bool = False, as_of: date | None = None
+) -> dict[str, Any]:
     """Move the champion alias to the plan's model.
 
     A daily update that does not pass is left where it is. Anything else that does not pass needs a reason, and an
-    actor who is not `barred` from overriding. Raises
-    RegistryError when the champion or the model is no longer what was judged, or does not load and score.
+    actor who is not `barred` from overriding. Raises RegistryError when the champion or the model is no longer what was
+    judged, or does not load and score; TrainingError when on `as_of` (None: the plan's own) the oldest day that it has
+    learned is older than a model may become, which no reason overrides.
     """
     plan = load_plan(context.settings, plan_id)
     gate = saved_verdict(context, plan)
@@ -80,6 +85,7 @@ def promote_step(
             f"version={version}: verdict is {gate.verdict}, and {actor} may not override it. Trigger a new run, and "
             "let somebody answer whom MMOE_OVERRIDE_ROLES or MMOE_OVERRIDE_USERS names."
         )
+    refuse_aged(context, registry, version, as_of or plan.as_of)
     refuse_unfit(context, registry, version)
     reason = override_reason.strip() or f"{gate.profile} gate passed"
     record = registry.promote(
@@ -115,6 +121,12 @@ def rollback_step(
     return {
         "champion": record.version, "replaces": record.replaces, "actor": actor, "reason": reason, "run_id": run_id,
     }  # fmt: skip
+
+
+def refuse_aged(context: Context, registry: Registry, version: str, as_of: date) -> None:
+    """Raises TrainingError beyond retention.max_model_age_days, from the oldest day that the weights have learned."""
+    fix = "train a new one on younger days"
+    refuse_too_old(context, registry, registry.version(version), as_of, "become champion", fix)
 
 
 def refuse_unfit(context: Context, registry: Registry, version: str) -> SmokeTest:

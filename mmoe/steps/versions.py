@@ -1,5 +1,6 @@
 """Steps by version: promote it, find its report, and how the champion changed."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from mmoe.steps.release import promote_step, saved_verdict
 
 
 def promote_version_step(
-    context: Context, version: str, *, actor: str, reason: str, override: bool = False
-) -> dict[str, Any]:  # fmt: skip
+    context: Context, version: str, *, actor: str, reason: str, override: bool = False, as_of: date | None = None
+) -> dict[str, Any]:
     """Make a judged version champion; `reason` is recorded. What did not pass needs `override`.
 
-    Raises RegistryError when it may not be promoted: see `promote_step`.
+    Raises RegistryError, or TrainingError for its age on `as_of`, when it may not be promoted: see `promote_step`.
     """
     if not reason.strip():
         raise RegistryError("reason='': a promotion needs one; say why this version should serve.")
@@ -23,7 +24,7 @@ def promote_version_step(
     verdict = saved_verdict(context, load_plan(context.settings, report)).verdict
     if verdict != "pass" and not override:
         raise RegistryError(f"version={version}: verdict is {verdict}; add --override to promote it all the same.")
-    return promote_step(context, report, actor, reason)
+    return promote_step(context, report, actor, reason, as_of=as_of)
 
 
 def report_version_step(context: Context, version: str) -> dict[str, Any]:

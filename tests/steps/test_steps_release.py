@@ -1,15 +1,20 @@
 """mmoe.steps.release: only what loads and scores becomes champion."""
 
-from datetime import date
+import shutil
+from datetime import date, timedelta
 
 import pytest
+import yaml
 
-from mmoe.errors import RegistryError
+from mmoe.errors import RegistryError, TrainingError
+from mmoe.evaluate.verdict import GateResult
 from mmoe.registry import Registry
 from mmoe.serve.export import export_bundle
+from mmoe.serve.scorer import Scorer
 from mmoe.settings import Settings
 from mmoe.steps.context import Context
-from mmoe.steps.release import refuse_unfit
+from mmoe.steps.plan import DayRef, ModelRef, Plan
+from mmoe.steps.release import promote_step, refuse_unfit
 
 
 @pytest.fixture
@@ -47,3 +52,62 @@ def test_a_version_passes_by_what_the_registry_holds_and_a_broken_or_foreign_one
     with pytest.raises(RegistryError, match="its bundle is of model"):
         refuse_unfit(context, registry, foreign)
     assert list(context.settings.work.iterdir()) == []
+
+
+LEARNED = date(2026, 3, 1)
+
+
+@pytest.fixture
+def judged(context, register, trained, params):
+    """judged(max_model_age_days) -> a context and a plan whose model has learned LEARNED, as the registry says too, and
+    has passed the gate on the day after."""
+
+    def judge(limit: int) -> tuple[Context, str]:
+        settings = context.settings
+        content = params.model_dump(mode="json") | {"retention": {"max_model_age_days": limit}}
+        settings.home.mkdir(exist_ok=True)
+        path = settings.home / "params.yaml"
+        path.write_text(yaml.safe_dump(content))
+        registry = Registry(settings)
+        if registry.alias("champion") is None:
+            registry.bootstrap(register("f" * 64), actor="test")
+            register(trained.digest)
+        champion = registry.version("1")
+        reference = ModelRef(version="1", digest=champion.digest, trained_through=LEARNED)
+        plan = Plan(
+            kind="batch", schema_name="small", schema_fingerprint="s", champion=reference, baseline=reference,
+            train_days=(DayRef(day=LEARNED, digest="d"),), catch_up_days=(),
+            holdout_days=(DayRef(day=LEARNED + timedelta(days=1), digest="d"),), profile="lift", distilled=False,
+            model=params.model, params=params,
+        ).save(settings)  # fmt: skip
+        folder = plan.folder(settings)
+        if not (folder / "model").exists():
+            shutil.copytree(trained.folder, folder / "model" / "trainable")
+            export_bundle(trained.folder, folder / "model" / "bundle")
+        verdict = GateResult(
+            verdict="pass", profile="lift", confidence=0.95, min_lift=0.001, slice_margin=-0.001, days=(LEARNED,),
+            rows=1, champion_digest=champion.digest, challenger_digest=Scorer.load(folder / "model" / "bundle").digest,
+            findings=(), lifts=(), calibration=(),
+        )  # fmt: skip
+        (folder / "gate.json").write_text(verdict.model_dump_json())
+        return Context(settings.model_copy(update={"params_file": path})), plan.digest
+
+    return judge
+
+
+def test_a_model_beyond_the_age_limit_is_not_promoted_whatever_its_verdict_and_reason(judged):
+    context, plan = judged(5)
+    registry = Registry(context.settings)
+    for as_of in (LEARNED + timedelta(days=6), LEARNED + timedelta(days=90)):
+        with pytest.raises(TrainingError, match=r"version 2 may not become champion: .* 2026-03-01, \d+ days before"):
+            promote_step(context, plan, "ann", "an override", as_of=as_of)
+    assert registry.alias("champion").version == "1"
+    assert promote_step(context, plan, "ann", "", as_of=LEARNED + timedelta(days=5))["champion"] == "2"
+
+
+def test_without_an_as_of_date_the_age_is_taken_the_day_after_the_plans_newest_one(judged):
+    context, plan = judged(1)
+    with pytest.raises(TrainingError, match=r"2 days before 2026-03-03, and retention\.max_model_age_days=1"):
+        promote_step(context, plan, "ann", "")
+    context, plan = judged(2)
+    assert promote_step(context, plan, "ann", "")["champion"] == "2"
