@@ -1,11 +1,12 @@
 """What the documents tell a reader to type must exist."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from mmoe.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
@@ -31,10 +32,8 @@ def test_every_command_in_the_documents_exists():
     commands = {" ".join(found) for path in DOCUMENTS for found in commands_of(path.read_text())}
     assert len(commands) >= 8
     for command in sorted(commands):
-        shown = subprocess.run(
-            [sys.executable, "-m", "mmoe", *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT
-        )
-        assert shown.returncode == 0, f"mmoe {command}: {shown.stderr}"
+        shown = CliRunner().invoke(app, [*command.split(), "--help"])
+        assert shown.exit_code == 0, f"mmoe {command}: {shown.output}"
 
 
 def commands_of(text):

@@ -15,6 +15,7 @@ from mmoe.lake.reader import open_partition, published_days, trailing_manifests
 from mmoe.quality import validate
 from mmoe.schema import load_schema
 
+pytestmark = pytest.mark.e2e
 LOG = Path(__file__).parents[3] / "shared" / "data" / "kuairand_pure_20220425_20220508"
 DAYS = [date(2022, 4, 25) + timedelta(days=number) for number in range(14)]
 
