@@ -107,6 +107,12 @@ class Validation(Frozen):
             flagged.insert(0, f"released from quarantine by {self.release.actor}: {self.release.reason}")
         return tuple(flagged)
 
+    def joined(self, other: "Validation") -> "Validation":
+        """This, and what another suite found on the same rows: the worse of the two."""
+        status = max(self.status, other.status, key=("passed", "warned", "failed").index)
+        found = {"checks": self.checks + other.checks, "failures": (*self.failures, *other.failures)}
+        return self.model_copy(update={"status": status, **found})
+
 
 class DataFile(Frozen):
     name: str

@@ -53,6 +53,11 @@ class Staged(Frozen):
     def digest(self) -> str:
         return canonical_digest(self.model_dump(mode="json"))
 
+    @property
+    def rows_digest(self) -> str:
+        """The digest that the manifest of these rows will have."""
+        return canonical_digest(self.model_dump(mode="json", include={"day", "files", "schema_fingerprint"}))
+
 
 def save_staged(store: Store, staged: Staged) -> None:
     """Make what lies under _staging/ the staged day; what an earlier one left there goes."""

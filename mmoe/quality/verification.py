@@ -1,6 +1,7 @@
 """What is stored, read again and judged: partitions as readers see them, score sets before anybody does."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmoe.errors import EvaluationError
-from mmoe.lake.examination import Examination, keep
+from mmoe.lake.examination import Examination, keep, read_examination
 from mmoe.lake.manifest import LabelCount, Manifest, Validation, canonical_digest
 from mmoe.lake.reader import Partition, open_partition
+from mmoe.lake.staging import Staged, staged_paths
 from mmoe.lake.store import Store
 from mmoe.quality.blocks import Blocks
 from mmoe.quality.bounds import Parameters, label_rate
@@ -23,23 +25,21 @@ from mmoe.schema import Schema
 ROUNDING = 1e-9
 
 
+def verify_staged(store: Store, schema: Schema, staged: Staged, *, suites: Path = SUITES) -> Validation:
+    """The rows as a reader would get them, against the schema and their own counts, before anybody can read them."""
+    return _verify(store, schema, staged, staged.rows_digest, staged_paths(store, staged), suites)
+
+
 def verify_partition(store: Store, schema: Schema, manifest: Manifest, *, suites: Path = SUITES) -> Validation:
-    """The day as a reader gets it, against the schema and its manifest's own counts.
+    """The same of a published day: its bytes are read again, and judged unless `verify_staged` has judged them.
 
     Raises CorruptionError when its bytes are not the manifest's, and what else `open_partition` raises.
     """
     partition = open_partition(store, manifest.day, schema)
-    suite = load_suite(schema, suites, "published")
-    rows = Subject(
-        view_type=None,
-        rows=Blocks(paths=partition.files, prepare=lambda table: with_list_lengths(table, schema)),
-        parameters=_stated(manifest),
-    )
-    examination = Examination(
-        day=manifest.day, suite=suite["name"], subject=manifest.digest, checks=examine(suite, [rows])
-    )
-    keep(store, examination)
-    return examination.validation()
+    examined = read_examination(store, manifest.day, manifest.digest)
+    if examined is not None:
+        return examined.validation()
+    return _verify(store, schema, manifest, manifest.digest, partition.files, suites)
 
 
 def verify_scores(
@@ -65,13 +65,27 @@ def verify_scores(
         raise EvaluationError(f"day={partition.day}: score set {name}: {reasons}. It is not kept; see the model.")
 
 
-def _stated(manifest: Manifest) -> Parameters:
-    parameters: Parameters = {"rows": manifest.rows}
-    nulls = {**manifest.nulls, **{head: count.nulls for head, count in manifest.labels.items()}}
+def _verify(
+    store: Store, schema: Schema, stated: Staged | Manifest, digest: str, paths: Sequence[Path], suites: Path
+) -> Validation:
+    suite = load_suite(schema, suites, "published")
+    rows = Subject(
+        view_type=None,
+        rows=Blocks(paths=tuple(paths), prepare=lambda table: with_list_lengths(table, schema)),
+        parameters=_stated(stated),
+    )
+    examination = Examination(day=stated.day, suite=suite["name"], subject=digest, checks=examine(suite, [rows]))
+    keep(store, examination)
+    return examination.validation()
+
+
+def _stated(stated: Staged | Manifest) -> Parameters:
+    parameters: Parameters = {"rows": stated.rows}
+    nulls = {**stated.nulls, **{head: count.nulls for head, count in stated.labels.items()}}
     for name, missing in nulls.items():
-        known = 1 - missing / manifest.rows
+        known = 1 - missing / stated.rows
         parameters |= {f"{name}_known_low": known - ROUNDING, f"{name}_known_high": known + ROUNDING}
-    return parameters | {f"{head}_positives": count.positives for head, count in manifest.labels.items()}
+    return parameters | {f"{head}_positives": count.positives for head, count in stated.labels.items()}
 
 
 def _of_scores(schema: Schema, path: Path) -> Parameters:

@@ -93,10 +93,12 @@ def _validate(context: Context, day: date) -> dict[str, Any]:
 
 def _judged(context: Context, staged: Staged) -> Validation:
     """What is published already, by this run or a faster one, was judged before its staged rows were removed."""
-    from mmoe.quality import validate
+    from mmoe.quality import validate, verify_staged
 
     try:
         found = validate(context.store, staged, context.schema, trailing_manifests(context.store, staged.day))
+        if found.status != "failed":
+            found = found.joined(verify_staged(context.store, context.schema, staged))
         return with_release(context.store, staged.day, found)
     except PartitionMissingError:
         published = find_manifest(context.store, staged.day)

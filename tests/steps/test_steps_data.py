@@ -13,8 +13,11 @@ import pytest
 import yaml
 
 from mmoe.errors import LakeError
+from mmoe.lake.examination import read_examination
+from mmoe.lake.partitions import partition_prefix
 from mmoe.lake.quarantine import list_quarantined
-from mmoe.lake.reader import open_partition, read_manifest
+from mmoe.lake.reader import find_manifest, open_partition, read_manifest
+from mmoe.lake.staging import load_staged, save_staged
 from mmoe.settings import Settings
 from mmoe.steps.context import Context
 from mmoe.steps.data import ingest_step, mature_step, publish_step, validate_step
@@ -123,3 +126,28 @@ def test_the_commands_end_with_one_json_line_and_refuse_with_a_reason(context, t
     (staged,) = [entry.key for entry in context.store.list("_staging/") if entry.key.endswith(".parquet")]
     table: pa.Table = pq.read_table(context.store.local_path(staged))
     assert table["save"].null_count == 0
+
+
+def test_staged_rows_that_are_not_what_was_stated_of_them_are_in_quarantine_before_anybody_reads_them(context):
+    deliver(context.settings.landing_path, raw_rows())
+    ingest_step(context, DAY)
+    staged = load_staged(context.store, DAY)
+    save_staged(context.store, staged.model_copy(update={"nulls": {**staged.nulls, "price": 150}}))
+    with pytest.raises(LakeError, match=f"day={DAY}: quarantined: price: column_proportion_of_non_null"):
+        validate_step(context, DAY)
+    assert find_manifest(context.store, DAY) is None
+    assert [record.day for record in list_quarantined(context.store)] == [DAY]
+
+
+def test_publishing_reads_the_bytes_again_and_asks_each_suite_once(context, monkeypatch):
+    deliver(context.settings.landing_path, raw_rows())
+    ingest_step(context, DAY)
+    validate_step(context, DAY)
+    monkeypatch.setattr("mmoe.quality.verification.examine", pytest.fail)
+    publish_step(context, DAY)
+    manifest = read_manifest(context.store, DAY)
+    assert read_examination(context.store, DAY, manifest.digest).suite == "handmade.published"
+    file = context.store.local_path(partition_prefix(DAY) + manifest.files[0].name)
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(LakeError, match="rows are gone"):
+        publish_step(context, DAY)
