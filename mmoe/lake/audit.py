@@ -6,11 +6,11 @@ from datetime import date
 from mmoe.config import RetentionConfig
 from mmoe.errors import CorruptionError
 from mmoe.lake import ledger
-from mmoe.lake.expiry import Rules, decide
+from mmoe.lake.expiry import decide
 from mmoe.lake.holders import Copy
 from mmoe.lake.holds import Hold, read_holds
 from mmoe.lake.horizon import Horizon, horizon_of, later, read_horizons
-from mmoe.lake.inventory import Stores, looking_into, manifests, summarise, take_inventory
+from mmoe.lake.inventory import Stores, looking_into, manifests, rules_of, summarise, take_inventory
 from mmoe.lake.ledger import Expired, HoldTerms
 from mmoe.lake.manifest import from_json, to_json
 from mmoe.lake.partitions import RETENTION
@@ -109,8 +109,9 @@ def last_audit(store: Store) -> AuditReport | None:
 def _left(stores: Stores, copies: Sequence[Copy], at: Horizon | None, holds: tuple[Hold, ...]) -> tuple[Expired, ...]:
     if at is None:
         return ()
-    actions = decide(copies, Rules(horizon=at, holds=holds), looking_into(stores))
-    return summarise(actions, manifests(stores.store))
+    found = manifests(stores.store)
+    actions = decide(copies, rules_of(stores, copies, found, at, holds), looking_into(stores))
+    return summarise(actions, found)
 
 
 def _chain(store: Store) -> tuple[list[ledger.Entry], list[str]]:

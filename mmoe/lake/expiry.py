@@ -12,8 +12,6 @@ from mmoe.lake.holds import Hold, held_whole
 from mmoe.lake.horizon import Horizon
 from mmoe.lake.partitions import ENGAGEMENT, manifest_key
 
-LATE_DAYS = 7
-"""Landing folders may hold rows of up to this many days before their own."""
 Look = Callable[[Copy], Contents | None]
 """What a current copy holds; None: no rows of the log."""
 
@@ -23,6 +21,10 @@ class Rules:
     horizon: Horizon
     holds: tuple[Hold, ...]
     """Those that block on the as-of date."""
+    late_days: int
+    """Landing folders hold rows of up to so many days before their own."""
+    strays: frozenset[str] = frozenset()
+    """Keys of landing files that may hold rows of any other day."""
 
     def keeps_every_copy(self, day: date) -> bool:
         return held_whole(self.holds, day)
@@ -33,8 +35,11 @@ class Rules:
 
     def looks_into(self, copy: Copy) -> bool:
         """Whether a part of the copy could have to go."""
-        late = LATE_DAYS if copy.holder == LANDING else 0
-        return copy.day is not None and copy.day < self.horizon.newest + timedelta(days=late)
+        if copy.day is None:
+            return False
+        late = self.late_days if copy.holder == LANDING else 0
+        stray = copy.holder == LANDING and copy.key in self.strays
+        return stray or copy.day < self.horizon.newest + timedelta(days=late)
 
     def removes(self, place: Place) -> bool:
         day, view_type = place

@@ -7,8 +7,10 @@ from datetime import date
 from mmoe.errors import CorruptionError, LakeError
 from mmoe.lake import ledger
 from mmoe.lake.contents import Contents, inspect
-from mmoe.lake.expiry import Action, Look
-from mmoe.lake.holders import LAKE, Copy, FolderHolder, Holder, Known
+from mmoe.lake.expiry import Action, Look, Rules
+from mmoe.lake.holders import LAKE, LANDING, Copy, FolderHolder, Holder, Known
+from mmoe.lake.holds import Hold
+from mmoe.lake.horizon import Horizon
 from mmoe.lake.ledger import Expired, FileDigest
 from mmoe.lake.manifest import DataFile, Manifest, SourceFile, from_json
 from mmoe.lake.partitions import ENGAGEMENT, manifest_key
@@ -54,6 +56,22 @@ def manifests(store: Store) -> dict[date, Manifest]:
     """Of every day that has one, readable or not. A damaged one is left out: it must not keep a day from going."""
     found = {day: _manifest(store, day) for day in stored_days(store)}
     return {day: manifest for day, manifest in found.items() if manifest is not None}
+
+
+def rules_of(
+    stores: Stores, copies: Iterable[Copy], found: dict[date, Manifest], horizon: Horizon, holds: tuple[Hold, ...]
+) -> Rules:
+    """Rows that ingest refused, for their day lay too far back, are in the landing zone all the same: files are looked
+    into that no published day was made of, and those of days that refused some."""
+    landed = [copy for copy in copies if copy.holder == LANDING]
+    strays = frozenset(copy.key for copy in landed if not (copy.day and _is_accounted_for(copy, found.get(copy.day))))
+    return Rules(horizon=horizon, holds=holds, late_days=stores.schema.source.late_days, strays=strays)
+
+
+def _is_accounted_for(copy: Copy, manifest: Manifest | None) -> bool:
+    if manifest is None or manifest.counts.get("refused_rows"):
+        return False
+    return any(copy.key == f"dt={manifest.day}/{each.name}" and copy.size == each.bytes for each in manifest.sources)
 
 
 def looking_into(stores: Stores) -> Look:

@@ -17,7 +17,7 @@ from mmoe.lake.expiry import Action, Rules, decide
 from mmoe.lake.holders import LAKE, LANDING, LATE, Copy
 from mmoe.lake.holds import active_holds
 from mmoe.lake.horizon import Horizon, advance_horizon, horizon_of, later, read_horizon, read_horizons
-from mmoe.lake.inventory import Stores, looking_into, manifests, summarise, take_inventory
+from mmoe.lake.inventory import Stores, looking_into, manifests, rules_of, summarise, take_inventory
 from mmoe.lake.ledger import Expired, HoldTerms, Statement
 from mmoe.lake.manifest import from_json, to_json
 from mmoe.lake.partitions import ENGAGEMENT, LAKE_LOCK, RETENTION
@@ -132,9 +132,9 @@ def make_plan(
     stores: Stores, copies: Sequence[Copy], as_of: date, wanted: Horizon, max_share: float
 ) -> tuple[RetentionPlan, list[Action], Rules]:
     """The plan for given listings, horizons and holds, and the actions it sums up."""
-    rules = Rules(horizon=wanted, holds=active_holds(stores.store, as_of))
-    actions = decide(copies, rules, looking_into(stores))
     found = manifests(stores.store)
+    rules = rules_of(stores, copies, found, wanted, active_holds(stores.store, as_of))
+    actions = decide(copies, rules, looking_into(stores))
     published = {copy.day for copy in copies if is_manifest(copy)}
     gone = {action.copy.day for action in actions if action.removal is None and is_manifest(action.copy)}
     return (

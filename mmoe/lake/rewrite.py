@@ -96,7 +96,7 @@ def unexpired(rows: pa.Table, schema: Schema, day: date, horizon: Horizon | None
     if horizon is None or day >= horizon.newest:
         return rows
     layout = Layout(None, "", VIEW_TYPE, {head: head for head in schema.heads})
-    return edit(rows, schema, layout, day, Rules(horizon=horizon, holds=())).table()
+    return edit(rows, schema, layout, day, Rules(horizon=horizon, holds=(), late_days=0)).table()
 
 
 def edit(block: pa.Table, schema: Schema, layout: Layout, day: date, rules: Rules, *, own_days: bool = True) -> Edited:

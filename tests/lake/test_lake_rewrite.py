@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ from mmoe.lake.publish import publish
 from mmoe.lake.reader import open_partition, published_days, read_manifest
 from mmoe.lake.registered import registered_stores
 from mmoe.lake.store import open_store
+from mmoe.schema import Source
 from mmoe.settings import Settings
 
 PARTS = RetentionConfig(days=5, view_types={"search": 3}, labels={"long_click": 2}, max_share=0.9)
@@ -221,6 +223,41 @@ def test_late_rows_leave_a_landing_folder_that_stays(stores, landing):
     assert [(item.kind, item.day, item.part) for item in outcome.items] == [("landing", DAYS[2], True)]
 
 
+def test_late_rows_are_looked_for_as_far_back_as_the_schema_lets_them_come(tmp_path, store, landing):
+    schema = SCHEMA.model_copy(update={"source": Source(late_days=9)})
+    stores = registered_stores(Settings(home=tmp_path, dvc_project=tmp_path / "project"), schema, store)
+    day = DAYS[1] + timedelta(days=9)
+    deliver(landing, pa.concat_tables([raw_rows(day, rows=20), raw_rows(DAYS[1], rows=5, seed=1)]), day=day)
+    staged = stage_day(store, landing, schema, day)
+    assert staged.counts["refused_rows"] == 0
+    publish(store, staged, Validation(status="passed", subject=staged.digest, checks=1), schema)
+    expire(stores, RetentionConfig(days=4, max_share=1.0))
+    assert landed(landing, day).num_rows == 20
+    assert [entry.key for entry in store.list("late/")] == []
+
+
+@pytest.mark.parametrize("published", ["with it", "before it", "not at all"])
+def test_rows_that_came_too_late_for_any_day_expire_in_the_landing_zone_too(stores, landing, published):
+    day = DAYS[1] + timedelta(days=20)
+    if published == "before it":
+        deliver(landing, raw_rows(day, rows=20), "first.parquet", day=day)
+    else:
+        deliver(landing, pa.concat_tables([raw_rows(day, rows=20), raw_rows(DAYS[1], rows=5, seed=1)]), day=day)
+    if published != "not at all":
+        staged = stage_day(stores.store, landing, SCHEMA, day)
+        assert staged.counts["refused_rows"] == (5 if published == "with it" else 0)
+        publish(stores.store, staged, Validation(status="passed", subject=staged.digest, checks=1), SCHEMA)
+    if published == "before it":
+        deliver(landing, pa.concat_tables([raw_rows(day, rows=20), raw_rows(DAYS[1], rows=5, seed=1)]), day=day)
+    config = RetentionConfig(days=4, max_share=1.0)
+    late = [("landing", day, True, 5)]
+    assert [(each.kind, each.day, each.part, each.rows) for each in audit(stores, AS_OF, config).overdue] == late
+    outcome = expire(stores, config)
+    assert [(each.kind, each.day, each.part, each.rows) for each in outcome.items] == late
+    assert landed(landing, day).num_rows == 20
+    assert audit(stores, AS_OF, config).ok
+
+
 def test_rows_that_wait_for_their_day_are_rewritten_under_their_new_digest(stores, tmp_path):
     rows = raw_rows(DAYS[2], rows=20)
     pq.write_table(rows, tmp_path / "rows.parquet")
@@ -314,6 +351,7 @@ def test_a_process_killed_by_the_kernel_leaves_what_the_next_run_finishes(stores
     expire(stores_at(undisturbed), PARTS)
     script = f"""
 import os, signal
+from datetime import timedelta
 from pathlib import Path
 from interrupted import InterruptedStore
 from test_lake_rewrite import PARTS, expire, stores_at
