@@ -4,10 +4,15 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from e2e_support import ROOT, Demo, demo_command, free_port, processes_of
+
+sys.path.append(str(Path(__file__).parents[1] / "lake"))
+from every_store import ceph, make_bucket, moto, session  # noqa: F401  # fixtures
 
 KILL_AFTER_DAYS = 5
 LONGEST = 2700

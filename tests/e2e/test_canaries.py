@@ -2,12 +2,10 @@
 
 import gzip
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from io import BytesIO
-from uuid import uuid4
 
 import boto3
 import numpy as np
@@ -15,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
 
 from mmoe.lake.manifest import Validation
 from mmoe.lake.publish import publish, save_validation
@@ -85,33 +82,15 @@ def raw_rows(day: date, rows: int = 400) -> pa.Table:
     )
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-@pytest.fixture(params=["folder", "versioned bucket"])
-def context(request, tmp_path, monkeypatch) -> Context:
+@pytest.fixture(params=["folder", "moto versioned", pytest.param("ceph versioned", marks=pytest.mark.ceph)])
+def context(request, tmp_path) -> Context:
     home = tmp_path / "home"
     home.mkdir()
     for name, content in (("schema.yaml", SCHEMA), ("params.yaml", PARAMS)):
         (tmp_path / name).write_text(yaml.safe_dump(content))
     lake, extra = "", f"dumps={tmp_path / 'dumps'}"
-    if request.param == "versioned bucket":
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        for name, value in (
-            ("AWS_ENDPOINT_URL", request.getfixturevalue("moto")), ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_DEFAULT_REGION", "us-east-1"),
-        ):  # fmt: skip
-            monkeypatch.setenv(name, value)
-        bucket = f"lake-{uuid4().hex}"
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=bucket)
-        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    if request.param != "folder":
+        bucket = request.getfixturevalue("make_bucket")(request.param)
         lake, extra = f"s3://{bucket}/lake", f"{extra},exports=s3://{bucket}/exports"
     (tmp_path / "project" / ".dvc").mkdir(parents=True)
     settings = Settings(

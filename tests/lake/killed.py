@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 CHANGES = {"os.rename", "os.remove", "shutil.copyfile", "shutil.rmtree"}
@@ -14,10 +15,26 @@ def killed_at(change: int, folder: Path, work: Callable[[], object]) -> bool:
 
     False when it came to its end before that. An exception of `work` is raised here as RuntimeError.
     """
+    return _killed(_at(change, str(folder)), work)
+
+
+def killed_before(pattern: str, folder: Path, work: Callable[[], object]) -> bool:
+    """The same, but it dies before a file below `folder` appears whose path ends with what the glob `pattern` says."""
+
+    def appears(event: str, arguments: tuple[object, ...]) -> bool:
+        if event != "os.rename":
+            return False
+        path = str(arguments[1])
+        return path.startswith(str(folder)) and fnmatch(path, f"*/{pattern}")
+
+    return _killed(appears, work)
+
+
+def _killed(is_time: Callable[[str, tuple[object, ...]], bool], work: Callable[[], object]) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            _die_at(change, str(folder))
+            sys.addaudithook(lambda event, arguments: _die() if is_time(event, arguments) else None)
             work()
             os._exit(0)
         except BaseException as error:
@@ -31,18 +48,21 @@ def killed_at(change: int, folder: Path, work: Callable[[], object]) -> bool:
     return False
 
 
-def _die_at(change: int, folder: str) -> None:
+def _at(change: int, folder: str) -> Callable[[str, tuple[object, ...]], bool]:
     left = change
 
-    def count(event: str, arguments: tuple[object, ...]) -> None:
+    def is_time(event: str, arguments: tuple[object, ...]) -> bool:
         nonlocal left
         if not _changes(event, arguments, folder):
-            return
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            return False
         left -= 1
+        return left < 0
 
-    sys.addaudithook(count)
+    return is_time
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _changes(event: str, arguments: tuple[object, ...], folder: str) -> bool:

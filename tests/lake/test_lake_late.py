@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 import pytest
+from every_store import EVERY_STORE
 from handmade import DAY, SCHEMA, deliver, raw_rows, staged_table
 
 from mmoe.errors import PartitionMissingError
@@ -52,7 +53,9 @@ def two_days(landing):
     return rows
 
 
-def test_late_rows_join_the_partition_of_their_own_day_once(store, landing, two_days):
+@pytest.mark.parametrize("lake_url", EVERY_STORE, indirect=True)
+def test_late_rows_join_the_partition_of_their_own_day_once(any_store, landing, two_days):
+    store = any_store
     assert ingest(store, landing, DAY).rows == 85
     staged = stage(store, landing, NEXT)
     assert [(late.day, late.file.rows) for late in staged.late] == [(DAY, 20)]

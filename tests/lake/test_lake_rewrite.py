@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from every_store import EVERY_STORE
 from handmade import SCHEMA, deliver, raw_rows, replaced
 from interrupted import Interrupted, InterruptedStore
 from lakes import AS_OF, DAYS, copies_of, expire, planned, publish_day, state
@@ -258,7 +259,11 @@ def test_rows_that_came_too_late_for_any_day_expire_in_the_landing_zone_too(stor
     assert audit(stores, AS_OF, config).ok
 
 
-def test_rows_that_wait_for_their_day_are_rewritten_under_their_new_digest(stores, tmp_path):
+@pytest.mark.parametrize("lake_url", EVERY_STORE, indirect=True)
+def test_rows_that_wait_for_their_day_are_rewritten_under_their_new_digest(any_store, lake_url, tmp_path):
+    """And no version of the old ones stays."""
+    settings = Settings(home=tmp_path, lake=lake_url, dvc_project=tmp_path / "project")
+    stores = registered_stores(settings, SCHEMA, any_store)
     rows = raw_rows(DAYS[2], rows=20)
     pq.write_table(rows, tmp_path / "rows.parquet")
     folder = f"late/dt={DAYS[2]}/from={DAYS[3]}/"
@@ -267,6 +272,7 @@ def test_rows_that_wait_for_their_day_are_rewritten_under_their_new_digest(store
     expire(stores, PARTS)
     ((key, path),) = [(entry.key, stores.store.local_path(entry.key)) for entry in stores.store.list("late/")]
     assert key == f"{folder}rows-{file_digest(path)[:8]}.parquet"
+    assert [copy.kind for copy in stores.store.copies("late/")] == ["object"]
     assert pq.read_table(path)["event_id"].equals(rows.filter(pc.not_equal(rows["view_type"], "search"))["event_id"])
     assert audit(stores, AS_OF, PARTS).ok
 
