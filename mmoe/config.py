@@ -43,6 +43,10 @@ class ModelConfig(Frozen):
     experts: tuple[ExpertConfig, ...] = Field(min_length=1, strict=False)
     """One expert makes a shared-bottom model: no gate is built."""
     embedding_dim: int = Field(default=8, ge=1)
+    view_dim: int | None = Field(default=None, ge=0)
+    """Embedding width of the view type; absent: embedding_dim. 0: experts do not read it."""
+    missing_flags: bool = True
+    """A column beside each numeric one that is 1 where the value is missing; false spares crosses their width."""
     numeric_buckets: dict[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
     """Numeric features to cut at the training window's quantiles into this many buckets, each with an embedding, in
     the place of the standardised value."""

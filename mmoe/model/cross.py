@@ -5,6 +5,7 @@ Shapes: C copies, B rows, D features, R rank of a low-rank cross, M crosses in a
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,31 @@ from mmoe.model.linear import Linear
 from mmoe.model.mlp import Mlp
 
 
+class ResidualProduct(torch.autograd.Function):
+    """x + x₀ ⊙ u, with the two products that its gradient needs; addcmul's own takes four."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, x0: Tensor, u: Tensor) -> Tensor:
+        ctx.save_for_backward(x0, u)
+        return torch.addcmul(x, x0, u)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x0, u = ctx.saved_tensors
+        (gradient,) = gradients
+        return gradient, gradient * u, gradient * x0
+
+
+def residual_product(x: Tensor, x0: Tensor, u: Tensor) -> Tensor:
+    """x + x₀ ⊙ u, all of one shape."""
+    result: Tensor = ResidualProduct.apply(x, x0, u)  # type: ignore[no-untyped-call]
+    return result
+
+
 class Cross(nn.Module):
     """One cross layer, x₊ = x₀ ⊙ (W x + b) + x; with a rank, W = U Vᵀ. (C, B, D), (C, B, D) → (C, B, D).
 
+    Columns of zeros beyond D stay zeros.
     Parameters: C·(D² + D), or C·(2·D·R + D) with a rank.
     """
 
@@ -25,8 +48,8 @@ class Cross(nn.Module):
         self.up = Linear(copies, width if rank is None else rank, width)
 
     def forward(self, x0_CBD: Tensor, x_CBD: Tensor) -> Tensor:
-        projected = self.up(x_CBD if self.down is None else self.down(x_CBD))
-        return torch.addcmul(x_CBD, x0_CBD, projected)
+        projected = self.up(x_CBD if self.down is None else self.down(x_CBD), outputs=x_CBD.shape[-1])
+        return residual_product(x_CBD, x0_CBD, projected)
 
 
 class MixtureCross(nn.Module):
@@ -50,7 +73,8 @@ class MixtureCross(nn.Module):
         down = self.down(x_CBD).tanh().view(copies, rows, self.mixture, self.rank)
         core = self.core(down.transpose(1, 2).reshape(copies * self.mixture, rows, self.rank)).tanh()
         core_CBMR = core.view(copies, self.mixture, rows, self.rank).transpose(1, 2)
-        return torch.addcmul(x_CBD, x0_CBD, self.up((gate_CBM1 * core_CBMR).flatten(2)))
+        projected = self.up((gate_CBM1 * core_CBMR).flatten(2), outputs=x_CBD.shape[-1])
+        return residual_product(x_CBD, x0_CBD, projected)
 
 
 class Dcn(nn.Module):
@@ -74,6 +98,7 @@ class Dcn(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        self.width = width
         ranks = [None if layer < full_layers else rank for layer in range(layers)]
         self.crosses = nn.ModuleList(build_cross(copies, width, each, mixture) for each in ranks)
         beside = hidden[:-1] if parallel else ()
@@ -86,7 +111,7 @@ class Dcn(nn.Module):
         for cross in self.crosses:
             x = cross(x0_CBD, x)
         if self.beside is not None:
-            x = torch.cat([x, self.beside(x0_CBD)], dim=-1)
+            x = torch.cat([x[..., : self.width], self.beside(x0_CBD)], dim=-1)
         deep: Tensor = self.deep(x)
         return deep
 

@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmoe.model.inputs import Inputs
+from mmoe.model.linear import aligned
 
 INIT_STD = 0.01
 CLIP = 8.0
 """Standard deviations that a numeric value is cut at, so that no single value can blow up a cross."""
+ALIGNED_ROWS = 256
+"""Rows from which the gain of aligned products is worth the copies of the weights that they take."""
 
 
 class HashedTable(nn.Module):
@@ -34,7 +37,8 @@ class Lookup(HashedTable):
     """One row for each feature. ids (B, all features) → (B, F·W)."""
 
     def forward(self, ids: Tensor) -> Tensor:
-        rows = ids[:, self.features] + self.row_offsets
+        own = ids if len(self.features) == ids.shape[1] else ids[:, self.features]
+        rows = own + self.row_offsets
         return F.embedding(rows, self.weight, sparse=True).flatten(1)
 
 
@@ -53,10 +57,11 @@ class Pool(HashedTable):
 
 
 class Embeddings(nn.Module):
-    """Inputs → (B, D) float32: embeddings by width, pooled bags by width, numeric values, missing flags.
+    """Inputs → (B, D) float32: embeddings by width, pooled bags by width, numeric values, missing flags. From 256 rows
+    on, columns of zeros follow up to `aligned(D)`.
 
     categorical and bags give (buckets, width) per feature; every table has one more row, for a missing value.
-    The view type is one more categorical feature, of width `view_width`.
+    The view type is one more categorical feature, of width `view_width`; with 0 there is none.
     """
 
     def __init__(
@@ -66,28 +71,36 @@ class Embeddings(nn.Module):
         numeric: int,
         view_types: int,
         view_width: int,
+        *,
+        missing_flags: bool = True,
     ) -> None:
         super().__init__()
-        looked_up = [(buckets + 1, width) for buckets, width in categorical] + [(view_types, view_width)]
+        self.view_type, self.missing_flags = view_width > 0, missing_flags
+        looked_up = [(buckets + 1, width) for buckets, width in categorical]
+        looked_up += [(view_types, view_width)] if self.view_type else []
         pooled = [(buckets + 1, width) for buckets, width in bags]
         table_groups, bag_groups = by_width(looked_up), by_width(pooled)
         self.tables = nn.ModuleList(Lookup(*group) for group in table_groups)
         self.bags = nn.ModuleList(Pool(*group) for group in bag_groups)
         embedded = sum(width for _, width in looked_up + pooled)
-        self.width = embedded + 2 * numeric
+        self.width = embedded + (2 if missing_flags else 1) * numeric
         columns = layout(table_groups, 0)
+        columns += [] if self.view_type else [[]]
         columns += layout(bag_groups, sum(map(len, columns)))
-        columns += [[embedded + index, embedded + numeric + index] for index in range(numeric)]
+        columns += [list(range(embedded + index, self.width, numeric)) for index in range(numeric)]
         self.columns = columns
         """Which of the D columns hold a feature: by feature, in the order categorical, view type, bags, numeric."""
 
     def forward(self, inputs: Inputs) -> Tensor:
-        ids = torch.cat([inputs.categorical_BF, inputs.view_type_B.unsqueeze(1)], dim=1)
+        view_type = [inputs.view_type_B.unsqueeze(1)] if self.view_type else []
+        ids = torch.cat([inputs.categorical_BF, *view_type], dim=1)
         looked_up = [table(ids) for table in self.tables]
         pooled = [bag(inputs.bag_values, inputs.bag_offsets) for bag in self.bags]
-        numeric = inputs.numeric_BN.clamp(-CLIP, CLIP)
-        features_BD = torch.cat([*looked_up, *pooled, numeric, inputs.missing_BN], dim=1)
-        assert features_BD.shape[1] == self.width
+        numeric = [inputs.numeric_BN.clamp(-CLIP, CLIP), *([inputs.missing_BN] if self.missing_flags else [])]
+        padding = aligned(self.width) - self.width if len(ids) >= ALIGNED_ROWS else 0
+        zeros = numeric[0].new_zeros(len(ids), padding)
+        features_BD = torch.cat([*looked_up, *pooled, *numeric, zeros], dim=1)
+        assert features_BD.shape[1] == self.width + padding
         return features_BD
 
 

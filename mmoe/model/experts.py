@@ -32,11 +32,16 @@ def build_expert(config: ExpertConfig, copies: int, width: int, dropout: float) 
             return Mlp(copies, width, hidden, dropout=dropout)
 
 
+TAKES_ZEROS = ("dcnv2", "mlp")
+"""Kinds to which columns of zeros beyond D make no difference; the others normalise or gate all they read."""
+
+
 class Experts(nn.Module):
-    """(B, D) → (E, B, H), in the order of the declarations."""
+    """(B, D) → (E, B, H), in the order of the declarations. There may be columns of zeros beyond D."""
 
     def __init__(self, configs: Sequence[ExpertConfig], width: int, dropout: float) -> None:
         super().__init__()
+        self.width = width
         members: dict[ExpertConfig, list[int]] = {}
         for index, config in enumerate(configs):
             members.setdefault(config, []).append(index)
@@ -46,8 +51,19 @@ class Experts(nn.Module):
         )
 
     def forward(self, features_BD: Tensor) -> Tensor:
+        by_group = [
+            group(self.read(features_BD, kind, len(indices)))
+            for indices, kind, group in zip(self.members, self.kinds, self.groups, strict=True)
+        ]
+        if len(by_group) == 1:
+            only: Tensor = by_group[0]
+            return only
         outputs: dict[int, Tensor] = {}
-        for indices, group in zip(self.members, self.groups, strict=True):
-            outputs_CBH = group(features_BD.expand(len(indices), -1, -1))
+        for indices, outputs_CBH in zip(self.members, by_group, strict=True):
             outputs.update(zip(indices, outputs_CBH.unbind(), strict=True))
         return torch.stack([outputs[index] for index in sorted(outputs)])
+
+    def read(self, features_BD: Tensor, kind: str, copies: int) -> Tensor:
+        """What a group reads: all copies the same, which MLPs take as one matrix."""
+        features_BD = features_BD if kind in TAKES_ZEROS else features_BD[:, : self.width]
+        return features_BD if kind == "mlp" else features_BD.expand(copies, -1, -1)

@@ -10,7 +10,8 @@ from mmoe.model.linear import Linear
 
 
 class Mlp(nn.Module):
-    """h ← Dropout(ReLU(W h + b)), once for each width. (C, B, D) → (C, B, widths[-1]); the identity without widths.
+    """h ← Dropout(ReLU(W h + b)), once for each width. (C, B, D), or (B, D) for all copies, → (C, B, widths[-1]); the
+    identity without widths.
 
     Parameters: C·Σ (width_{i-1} + 1)·width_i with width_0 = D.
     """
@@ -24,5 +25,5 @@ class Mlp(nn.Module):
     def forward(self, x_CBD: Tensor) -> Tensor:
         h = x_CBD
         for layer in self.layers:
-            h = self.dropout(layer(h).relu())
+            h = self.dropout(layer(h).relu_())
         return h

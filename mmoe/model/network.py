@@ -68,7 +68,14 @@ class Network(nn.Module):
         super().__init__()
         config, experts = spec.config, len(spec.config.experts)
         self.heads = spec.heads
-        self.embeddings = Embeddings(spec.categorical, spec.bags, spec.numeric, spec.view_types, config.embedding_dim)
+        self.embeddings = Embeddings(
+            spec.categorical,
+            spec.bags,
+            spec.numeric,
+            spec.view_types,
+            config.embedding_dim if config.view_dim is None else config.view_dim,
+            missing_flags=config.missing_flags,
+        )
         self.experts = Experts(config.experts, self.embeddings.width, config.dropout)
         columns = [column for feature in spec.gate_features or () for column in self.embeddings.columns[feature]]
         self.register_buffer("gate_columns", torch.tensor(columns, dtype=torch.int64), persistent=False)

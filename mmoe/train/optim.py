@@ -31,7 +31,7 @@ class RowwiseAdagrad:
             sums = self.sums[name].index_select(0, rows) + gradient.square().mean(dim=1)
             self.sums[name].index_copy_(0, rows, sums)
             update = gradient * (-self.lr / (sums.sqrt() + EPSILON)).unsqueeze(1)
-            parameter.index_copy_(0, rows, parameter.index_select(0, rows) + update)
+            parameter.index_add_(0, rows, update)
 
 
 def sum_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:

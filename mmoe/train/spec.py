@@ -67,9 +67,10 @@ def gate_features(schema: Schema, model: ModelConfig) -> tuple[int, ...] | None:
     bucketed = [name for name in features.numeric if name in model.numeric_buckets]
     plain = [name for name in features.numeric if name not in model.numeric_buckets]
     names = [*features.categorical, *bucketed, VIEW_TYPE, *features.multivalued, *plain]
-    unknown = [name for name in model.gate_inputs if name not in names]
+    read = [name for name in names if name != VIEW_TYPE or model.view_dim != 0]
+    unknown = [name for name in model.gate_inputs if name not in read]
     if unknown:
-        raise ConfigError(f"gate_inputs={unknown[0]!r}: no feature of the schema; use any of {', '.join(names)}.")
+        raise ConfigError(f"gate_inputs={unknown[0]!r}: no feature of the schema; use any of {', '.join(read)}.")
     return tuple(names.index(name) for name in model.gate_inputs) or None
 
 

@@ -1,7 +1,8 @@
 import torch
 
-from mmoe.model.embeddings import Embeddings
+from mmoe.model.embeddings import ALIGNED_ROWS, Embeddings
 from mmoe.model.inputs import Inputs
+from mmoe.model.linear import aligned
 
 
 def inputs(categorical: list[list[int]], bags: list[list[list[int]]], view_types: list[int]) -> Inputs:
@@ -34,6 +35,26 @@ def test_the_feature_vector_equals_a_lookup_feature_by_feature() -> None:
     torch.testing.assert_close(features[:, :-4], torch.stack(expected))
     torch.testing.assert_close(features[:, -4:], torch.cat([batch.numeric_BN, batch.missing_BN], dim=1))
     assert features.shape == (2, module.width)
+
+
+def test_a_large_batch_has_zeros_up_to_the_alignment_and_the_same_features() -> None:
+    module, rows = embeddings(), ALIGNED_ROWS
+    batch = inputs([[5, 0, 6]] * rows, [[[1, 7]] * rows, [[3]] * rows], [2] * rows)
+    few = inputs([[5, 0, 6]] * 2, [[[1, 7]] * 2, [[3]] * 2], [2] * 2)
+    features = module(batch)
+    assert features.shape == (rows, aligned(module.width)) and (features[:, module.width :] == 0).all()
+    torch.testing.assert_close(features[:1, : module.width - 4], module(few)[:1, :-4])
+
+
+def test_without_view_type_and_missing_flags_the_rest_is_as_it_was() -> None:
+    plain = Embeddings(
+        categorical=[(5, 3), (4, 2)], bags=[(7, 2)], numeric=2, view_types=3, view_width=0, missing_flags=False
+    )
+    batch = inputs([[5, 0], [1, 4]], [[[1, 7], [2]]], [2, 0])
+    assert plain.columns == [[0, 1, 2], [3, 4], [], [5, 6], [7], [8]] and plain.width == 9
+    features = plain(batch)
+    torch.testing.assert_close(features[:, 3:5], plain.tables[1].weight[[0, 4]])
+    torch.testing.assert_close(features[:, -2:], batch.numeric_BN)
 
 
 def test_columns_tell_where_each_feature_stands() -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from mmoe.config import ExpertConfig
 from mmoe.errors import ConfigError
+from mmoe.model.cross import residual_product
 from mmoe.model.experts import Experts, build_expert
 from mmoe.parsing import parse
 
@@ -267,3 +268,21 @@ def test_dropout_acts_in_training_only() -> None:
     assert not torch.equal(module(x), module(x))
     module.eval()
     assert torch.equal(module(x), module(x))
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_columns_of_zeros_beyond_the_features_change_neither_outputs_nor_gradients(config: ExpertConfig) -> None:
+    torch.manual_seed(4)
+    experts = Experts([config, ExpertConfig(kind="mlp", hidden=HIDDEN), config], WIDTH, dropout=0.0).double()
+    features = torch.randn(9, WIDTH, dtype=torch.float64, requires_grad=True)
+    narrow = experts(features)
+    wide = experts(nn.functional.pad(features, (0, 6)))
+    torch.testing.assert_close(wide, narrow)
+    leaves = [features, *experts.parameters()]
+    for one, other in zip(*(torch.autograd.grad(each.sin().sum(), leaves) for each in (narrow, wide)), strict=True):
+        torch.testing.assert_close(other, one)
+
+
+def test_a_residual_product_has_the_gradient_of_its_equation() -> None:
+    tensors = [torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    assert torch.autograd.gradcheck(residual_product, tensors)

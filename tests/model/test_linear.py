@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from mmoe.model.linear import LayerNorm, Linear
+from mmoe.model.linear import LayerNorm, Linear, aligned
 
 
 def test_a_batched_layer_equals_a_loop_over_torch_linear() -> None:
@@ -41,3 +41,12 @@ def test_layer_norm_equals_a_loop_over_torch_layer_norm() -> None:
     x = torch.randn(2, 4, 6)
     expected = torch.stack([nn.functional.layer_norm(x[c], (6,), norm.gain[c, 0], norm.bias[c, 0]) for c in range(2)])
     torch.testing.assert_close(norm(x), expected)
+
+
+def test_zeros_beyond_the_inputs_change_nothing_and_outputs_may_be_followed_by_zeros() -> None:
+    for layer in (Linear(2, 5, 4), Linear(2, 5, 4, bias=False)):
+        x = torch.randn(2, 7, 5)
+        wide = layer(nn.functional.pad(x, (0, 3)), outputs=6)
+        torch.testing.assert_close(wide[..., :4], layer(x))
+        assert (wide[..., 4:] == 0).all()
+    assert [aligned(width) for width in (1, 16, 490, 496)] == [16, 16, 496, 496]
