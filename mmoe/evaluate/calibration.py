@@ -12,8 +12,7 @@ from pydantic import Field
 
 from mmoe.config import CalibrationConfig
 from mmoe.data.scores import DayScores
-from mmoe.evaluate.metrics import probabilities
-from mmoe.evaluate.ranking import Doubles, Floats
+from mmoe.evaluate.ranking import Doubles, Floats, probabilities
 from mmoe.parsing import Frozen
 from mmoe.schema import VIEW_TYPE
 

@@ -1,18 +1,18 @@
 """Champion and challenger on the same rows: relative AUC lifts with intervals, overall, by head and by slice."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mmoe.config import GateConfig, ProfileConfig
-from mmoe.data.score_set import Codes, ScoreSet, Slicing
-from mmoe.evaluate.measure import measure, slicings
+from mmoe.data.score_set import ScoreSet, Slicing
+from mmoe.evaluate.grouped import rank_in_groups
+from mmoe.evaluate.measure import by_head, measure, promised, ranking_of, slicings
 from mmoe.evaluate.metrics import HeadMetrics
-from mmoe.evaluate.ranking import Doubles, Ties, gather_ties, influences, ratio, roc_aucs
+from mmoe.evaluate.ranking import Doubles, Ties, add_influences, cut, ratio, roc_aucs
+from mmoe.evaluate.shift import score_shift
 from mmoe.evaluate.statistics import (
     Estimate,
     Spread,
@@ -23,9 +23,7 @@ from mmoe.evaluate.statistics import (
     quantile,
     spread_of,
 )
-from mmoe.evaluate.verdict import Lift
-
-MOST_THREADS = 4
+from mmoe.evaluate.verdict import Calibration, Lift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,47 +48,44 @@ class HeadResult:
     """The lift over all rows with its influences; None where a class is too rare."""
     champion: list[HeadMetrics] = field(default_factory=list)
     challenger: list[HeadMetrics] = field(default_factory=list)
+    calibration: list[Calibration] = field(default_factory=list)
+    """Of all rows and each slice that has enough positives."""
+    score_shift: float = 0.0
+    """Population stability index of the scores between champion and challenger."""
 
 
 def compare_heads(comparison: Comparison, heads: Sequence[str], *, with_metrics: bool) -> list[HeadResult]:
-    """Heads side by side on the machine's CPUs; the result does not depend on how many there are."""
-    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)), max(1, len(heads)))
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda head: compare_head(comparison, head, with_metrics=with_metrics), heads))
+    return by_head(lambda head: compare_head(comparison, head, with_metrics=with_metrics), heads)
 
 
 def compare_head(comparison: Comparison, head: str, *, with_metrics: bool) -> HeadResult:
-    sides = (comparison.champion, comparison.challenger)
-    result = HeadResult(lifts=[], whole=None)
-    for name, slicing in slicings(comparison.champion, comparison.slices):
-        before, after = (head_ties(side, comparison.champion, head, slicing) for side in sides)
+    paired = comparison.champion
+    ranked = [ranking_of(side, paired, head) for side in (paired, comparison.challenger)]
+    grouped = [rank_in_groups(each, paired.group) for each in ranked] if with_metrics else []
+    result = HeadResult(lifts=[], whole=None, score_shift=score_shift(*(each.scores for each in ranked)))
+    for name, slicing in slicings(paired, comparison.slices):
+        before, after = ties = [cut(each, slicing.codes, len(slicing.names)) for each in ranked]
         lifts, whole = slice_lifts(comparison, head, name, slicing, before, after)
         result.lifts.extend(lifts)
+        result.calibration.extend(slice_calibrations(comparison, head, name, slicing, before, after))
         if name is None:
-            result = HeadResult(lifts=result.lifts, whole=whole)
+            result = replace(result, whole=whole)
         if with_metrics:
-            result.champion.extend(measure(comparison.champion, head, name, slicing, before))
-            result.challenger.extend(measure(comparison.challenger, head, name, slicing, after))
+            for kept, each, groups in zip((result.champion, result.challenger), ties, grouped, strict=True):
+                kept.extend(measure(head, name, slicing, each, groups))
     return result
-
-
-def head_ties(side: ScoreSet, paired: ScoreSet, head: str, slicing: Slicing) -> Ties:
-    return gather_ties(
-        side.logits[head], paired.labels[head], paired.weights.get(head), paired.final(head), slicing.codes,
-        len(slicing.names),
-    )  # fmt: skip
 
 
 def slice_lifts(
     comparison: Comparison, head: str, name: str | None, slicing: Slicing, before: Ties, after: Ties
 ) -> tuple[list[Lift], Estimate | None]:
     """A lift for each slice of a column, and the first one's estimate."""
-    scores, count = comparison.champion, len(slicing.names)
-    known, positives = counts_of(slicing, before, count)
+    scores = comparison.champion
+    known, positives = before.counts
     usable = np.minimum(positives, known - positives) >= comparison.config.min_positives
     baseline, challenger = roc_aucs(before), roc_aucs(after)
     values = np.where(usable, ratio(challenger, baseline) - 1, 0.0)
-    influence = lift_influences(scores, head, slicing, before, after, np.where(usable, baseline, np.inf), values)
+    influence = lift_influences(scores.rows, before, after, np.where(usable, baseline, np.inf), values)
     lifts = []
     for index, rows in enumerate(slicing.positions):
         place = {
@@ -107,22 +102,27 @@ def slice_lifts(
     return lifts, first
 
 
-def counts_of(slicing: Slicing, ties: Ties, count: int) -> tuple[Codes, Codes]:
-    """(S,) rows with a final label, and positives."""
-    codes = slicing.codes[ties.rows]
-    return np.bincount(codes, minlength=count), np.bincount(codes[ties.positive], minlength=count)
+def slice_calibrations(
+    comparison: Comparison, head: str, name: str | None, slicing: Slicing, before: Ties, after: Ties
+) -> list[Calibration]:
+    _, positives = before.counts
+    champion, challenger = (ratio(promised(ties), ties.hits) for ties in (before, after))
+    return [
+        Calibration(
+            head=head, slice_by=name, slice=None if name is None else slicing.names[index],
+            champion=float(champion[index]), challenger=float(challenger[index]),
+            error=float(1 / np.sqrt(positives[index])),
+        )
+        for index in np.flatnonzero(positives >= comparison.config.min_positives)
+    ]  # fmt: skip
 
 
-def lift_influences(
-    scores: ScoreSet, head: str, slicing: Slicing, before: Ties, after: Ties, baseline: Doubles, lifts: Doubles
-) -> Doubles:
-    """(N,) each row's influence on its slice's relative lift, by the delta method."""
-    weights = scores.weights.get(head)
-    found = influences(before, weights, scores.rows)
-    found *= (-1 - lifts)[slicing.codes]
-    found += influences(after, weights, scores.rows)
-    found /= baseline[slicing.codes]
-    return np.nan_to_num(found, copy=False)
+def lift_influences(rows: int, before: Ties, after: Ties, baseline: Doubles, lifts: Doubles) -> Doubles:
+    """(N,) each row's influence on its slice's relative lift, by the delta method. baseline: inf on unusable slices."""
+    found = np.zeros(rows)
+    add_influences(found, before, (-1 - lifts) / baseline)
+    add_influences(found, after, 1 / baseline)
+    return found
 
 
 def primary_mean(comparison: Comparison, found: dict[str, HeadResult]) -> Lift:

@@ -8,14 +8,10 @@ import numpy as np
 
 from mmoe.config import ProfileConfig
 from mmoe.evaluate.comparison import Comparison
-from mmoe.evaluate.measure import slicings
-from mmoe.evaluate.metrics import calibration_error, normalised_entropy, probabilities
-from mmoe.evaluate.ranking import Doubles, sums_by
-from mmoe.evaluate.shift import stability_index
+from mmoe.evaluate.metrics import calibration_error, normalised_entropy
 from mmoe.evaluate.statistics import quantile
 from mmoe.evaluate.verdict import Calibration, Finding, Word
 
-SHIFT_BINS = 20
 CHANCE = 0.95
 """Confidence with which a slice's calibration must be shown to be worse."""
 
@@ -49,30 +45,6 @@ class Facts:
     learned_through: date | None = None
 
 
-def calibrations(comparison: Comparison, heads: Sequence[str]) -> tuple[Calibration, ...]:
-    """Of each head on all rows and each slice that has enough positives."""
-    found = []
-    for head in heads:
-        rows = comparison.champion.final(head)
-        labels = comparison.champion.labels[head][rows].astype(np.float64)
-        weights = comparison.champion.weights.get(head)
-        mass = np.ones(len(rows)) if weights is None else weights[rows]
-        sides = [probabilities(side.logits[head][rows]) for side in (comparison.champion, comparison.challenger)]
-        for name, slicing in slicings(comparison.champion, comparison.slices):
-            codes, count = slicing.codes[rows], len(slicing.names)
-            observed, before, after = (sums_by(codes, part * mass, count) for part in (labels, *sides))
-            positives = np.bincount(codes[labels == 1], minlength=count)
-            found += [
-                Calibration(
-                    head=head, slice_by=name, slice=None if name is None else slicing.names[index],
-                    champion=float(before[index] / observed[index]), challenger=float(after[index] / observed[index]),
-                    error=float(1 / np.sqrt(positives[index])),
-                )
-                for index in np.flatnonzero(positives >= comparison.config.min_positives)
-            ]  # fmt: skip
-    return tuple(found)
-
-
 def judge_calibration(profile: ProfileConfig, found: Calibration) -> Finding:
     """How much further than the champion's the challenger's calibration ratio is from 1, in logarithms.
 
@@ -92,22 +64,11 @@ def judge_calibration(profile: ProfileConfig, found: Calibration) -> Finding:
     )
 
 
-def judge_score_shift(comparison: Comparison, head: str) -> Finding:
-    rows = comparison.champion.final(head)
-    sides = [side.logits[head][rows].astype(np.float64) for side in (comparison.champion, comparison.challenger)]
-    shift, most = score_shift(*sides), comparison.profile.max_score_shift
+def judge_score_shift(profile: ProfileConfig, head: str, shift: float) -> Finding:
+    most = profile.max_score_shift
     word: Word = "fail" if shift > most else "pass"
     reason = f"population stability index of the scores {shift:.3f}; {'more' if shift > most else 'at most'} {most:g}"
     return Finding(rule="score shift", head=head, verdict=word, reason=reason)
-
-
-def score_shift(before: Doubles, after: Doubles) -> float:
-    """Stability index over bins of about equal size by `before`."""
-    if not len(before):
-        return 0.0
-    edges = np.unique(np.quantile(before, np.linspace(0, 1, SHIFT_BINS + 1)[1:-1]))
-    counts = (np.bincount(np.searchsorted(edges, side), minlength=len(edges) + 1) for side in (before, after))
-    return stability_index(*counts)
 
 
 def judge_floors(comparison: Comparison, head: str, auc: float) -> Iterator[Finding]:

@@ -1,27 +1,46 @@
 """All metrics of a score set: per head, on all rows and on each slice, a slice column at a time."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from mmoe.data.score_set import ScoreSet, Slicing
-from mmoe.evaluate.grouped import grouped_aucs
-from mmoe.evaluate.metrics import BINS, HeadMetrics, bin_sums, entropy, losses, probabilities
-from mmoe.evaluate.ranking import Doubles, Ties, average_precisions, gather_ties, ratio, roc_aucs, sums_by
+from mmoe.evaluate.grouped import GroupRanking, grouped_aucs, rank_in_groups
+from mmoe.evaluate.metrics import BINS, HeadMetrics, bin_sums, entropy
+from mmoe.evaluate.ranking import Doubles, Ranking, Ties, average_precisions, cut, rank, ratio, roc_aucs, totals
+
+Result = TypeVar("Result")
+MOST_THREADS = 4
 
 
 def all_metrics(scores: ScoreSet, slices: Sequence[str] | None = None) -> list[HeadMetrics]:
     """Per head, over all rows and on each slice of the given columns (None: every column of the score set)."""
-    found = []
-    for head in scores.heads:
-        for name, slicing in slicings(scores, slices):
-            rows = scores.final(head)
-            ties = gather_ties(
-                scores.logits[head], scores.labels[head], scores.weights.get(head), rows, slicing.codes,
-                len(slicing.names),
-            )  # fmt: skip
-            found += measure(scores, head, name, slicing, ties)
-    return found
+    return [each for found in by_head(lambda head: head_metrics(scores, head, slices), scores.heads) for each in found]
+
+
+def by_head(work: Callable[[str], Result], heads: Sequence[str]) -> list[Result]:
+    """Heads side by side on the machine's CPUs; the result does not depend on how many there are."""
+    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)), max(1, len(heads)))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, heads))
+
+
+def head_metrics(scores: ScoreSet, head: str, slices: Sequence[str] | None) -> list[HeadMetrics]:
+    ranked = ranking_of(scores, scores, head)
+    grouped = rank_in_groups(ranked, scores.group)
+    return [
+        each
+        for name, slicing in slicings(scores, slices)
+        for each in measure(head, name, slicing, cut(ranked, slicing.codes, len(slicing.names)), grouped)
+    ]
+
+
+def ranking_of(side: ScoreSet, paired: ScoreSet, head: str) -> Ranking:
+    """A side's scores of a head by the labels and weights of the score set that it is paired with."""
+    return rank(side.logits[head], paired.labels[head], paired.weights.get(head), paired.final(head))
 
 
 def slicings(scores: ScoreSet, names: Sequence[str] | None = None) -> Iterator[tuple[str | None, Slicing]]:
@@ -31,23 +50,16 @@ def slicings(scores: ScoreSet, names: Sequence[str] | None = None) -> Iterator[t
         yield name, scores.slices[name]
 
 
-def measure(scores: ScoreSet, head: str, name: str | None, slicing: Slicing, ties: Ties) -> list[HeadMetrics]:
+def measure(head: str, name: str | None, slicing: Slicing, ties: Ties, groups: GroupRanking) -> list[HeadMetrics]:
     """Metrics of a head on each slice of one column, from its ties."""
-    count, rows = len(slicing.names), ties.rows
-    logits, labels, weights = scores.logits[head], scores.labels[head], scores.weights.get(head)
-    codes = slicing.codes[rows]
-    mass = None if weights is None else weights[rows]
-    known, positives = np.bincount(codes, minlength=count), np.bincount(codes[ties.positive], minlength=count)
-    loss = losses(labels, logits)[rows]
-    lost = sums_by(codes, loss if mass is None else loss * mass, count)
-    weight = ties.hits + ties.misses
-    grouped, groups = grouped_aucs(logits, labels, weights, rows, slicing.codes, scores.group, count)
-    rate = ratio(ties.hits, weight)
+    count, weight = len(slicing.names), ties.hits + ties.misses
+    known, positives = ties.counts
+    grouped, counted = grouped_aucs(groups, slicing.codes, count)
     usable = (positives > 0) & (positives < known)
-    log_loss = ratio(lost, weight)
-    calibration, error = calibrations(ties, probabilities(logits), count)
+    log_loss = ratio(lost(ties), weight)
+    calibration, error = calibrations(ties, count)
     with np.errstate(divide="ignore", invalid="ignore"):
-        normalised = log_loss / entropy(rate)
+        normalised = log_loss / entropy(ratio(ties.hits, weight))
     columns = {
         "auc": roc_aucs(ties), "pr_auc": average_precisions(ties), "log_loss": log_loss,
         "normalised_entropy": normalised, "calibration": calibration, "calibration_error": error,
@@ -55,16 +67,29 @@ def measure(scores: ScoreSet, head: str, name: str | None, slicing: Slicing, tie
     return [
         HeadMetrics(
             head=head, slice_by=name, slice=None if name is None else slicing.names[index], rows=int(known[index]),
-            positives=int(positives[index]), groups=int(groups[index]),
-            grouped_auc=float(grouped[index]) if groups[index] else None,
+            positives=int(positives[index]), groups=int(counted[index]),
+            grouped_auc=float(grouped[index]) if counted[index] else None,
             **{key: float(values[index]) if usable[index] else None for key, values in columns.items()},
         )
         for index in range(count)
     ]  # fmt: skip
 
 
-def calibrations(ties: Ties, predicted: Doubles, count: int) -> tuple[Doubles, Doubles]:
+def lost(ties: Ties) -> Doubles:
+    """(S,) sums of the rows' cross-entropies: that of a positive is ln(1 + e^−|x|) + max(−x, 0)."""
+    logits = ties.ranking.scores[ties.picks].astype(np.float64)
+    each = ties.ranking.surprise[ties.picks] * (ties.positives + ties.negatives)
+    each += np.abs(logits) * np.where(logits < 0, ties.positives, ties.negatives)
+    return totals(each, ties.bounds)
+
+
+def promised(ties: Ties) -> Doubles:
+    """(S,) sums of the predicted probabilities."""
+    return totals(ties.promises, ties.bounds)
+
+
+def calibrations(ties: Ties, count: int) -> tuple[Doubles, Doubles]:
     """(S,) predicted over observed rate, and expected calibration error."""
-    promised, observed, mass, _ = (part.reshape(count, BINS) for part in bin_sums(ties, predicted))
-    error = ratio(np.abs(promised - observed).sum(axis=1), mass.sum(axis=1))
-    return ratio(promised.sum(axis=1), observed.sum(axis=1)), error
+    predicted, observed, mass, _ = (part.reshape(count, BINS) for part in bin_sums(ties))
+    error = ratio(np.abs(predicted - observed).sum(axis=1), mass.sum(axis=1))
+    return ratio(predicted.sum(axis=1), observed.sum(axis=1)), error

@@ -5,10 +5,21 @@ without NaN. Weights that are not given are 1.
 import numpy as np
 
 from mmoe.errors import EvaluationError
-from mmoe.evaluate.ranking import Codes, Doubles, Floats, Ties, average_precisions, gather_ties, roc_aucs, sums_by
+from mmoe.evaluate.ranking import (
+    Doubles,
+    Floats,
+    Ties,
+    average_precisions,
+    gather_ties,
+    probabilities,
+    roc_aucs,
+    totals,
+)
 from mmoe.parsing import Frozen
 
 BINS = 10
+ROUNDING = 1e-9
+"""Of the share of weight at which a bin begins."""
 
 
 class HeadMetrics(Frozen):
@@ -95,13 +106,8 @@ def calibration_ratio(labels: Floats, logits: Floats, weights: Floats | None = N
 
 def calibration_error(labels: Floats, logits: Floats, weights: Floats | None = None) -> float:
     """Expected calibration error: mean |predicted − observed rate| over bins of about equal weight by score."""
-    promised, observed, mass, _ = bin_sums(ties_of(labels, logits, weights), probabilities(logits))
+    promised, observed, mass, _ = bin_sums(ties_of(labels, logits, weights))
     return float(np.abs(promised - observed).sum() / mass.sum())
-
-
-def probabilities(logits: Floats) -> Doubles:
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
 
 
 def calibration_curve(
@@ -111,7 +117,7 @@ def calibration_curve(
     if not len(labels):
         return ()
     ties = ties_of(labels, logits, weights)
-    predicted, observed, mass, rows = bin_sums(ties, probabilities(logits), bins)
+    predicted, observed, mass, rows = bin_sums(ties, bins)
     return tuple(
         Bin(predicted=float(p / m), observed=float(o / m), rows=int(n))
         for p, o, m, n in zip(predicted, observed, mass, rows, strict=True)
@@ -119,17 +125,18 @@ def calibration_curve(
     )
 
 
-def bin_sums(ties: Ties, predicted: Doubles, bins: int = BINS) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+def bin_sums(ties: Ties, bins: int = BINS) -> tuple[Doubles, Doubles, Doubles, Doubles]:
     """Sums of (predicted, label, weight, 1) over each segment's calibration bins, (S × bins,) each.
 
-    predicted: (N,) probabilities. A tie belongs to the bin that its lowest weight falls in.
+    A tie belongs to the bin that its lowest weight falls in.
     """
     mass = ties.positives + ties.negatives
     before = ties.positives_below + ties.negatives_below - mass / 2
-    segment = np.repeat(np.arange(len(ties.hits)), np.diff(ties.bounds))
-    share = before / (ties.hits + ties.misses)[segment]
-    bin_of: Codes = segment * bins + np.minimum((share * bins + 1e-9).astype(np.int64), bins - 1)
-    size, counts = len(ties.hits) * bins, np.diff(ties.starts, append=len(ties.rows))
-    value = predicted[ties.rows[ties.starts]]
-    promised, observed = (sums_by(bin_of, part, size) for part in (value * mass, ties.positives))
-    return promised, observed, sums_by(bin_of, mass, size), sums_by(bin_of, counts, size)
+    edges = (np.arange(1, bins) - ROUNDING) / bins
+    cuts = [0]
+    for low, high, weight in zip(ties.bounds[:-1], ties.bounds[1:], ties.hits + ties.misses, strict=True):
+        cuts += [*(low + np.searchsorted(before[low:high], edges * weight)), high]
+    bounds = np.array(cuts)
+    rows = np.diff(np.append(ties.starts, len(ties.rows))[bounds])
+    promised, observed, weights = (totals(part, bounds) for part in (ties.promises, ties.positives, mass))
+    return promised, observed, weights, rows.astype(np.float64)

@@ -13,7 +13,6 @@ from mmoe.evaluate.alignment import Pair, pair_scores
 from mmoe.evaluate.comparison import Comparison, HeadResult, compare_heads, primary_mean
 from mmoe.evaluate.guardrails import (
     Facts,
-    calibrations,
     judge_calibration,
     judge_facts,
     judge_floors,
@@ -54,7 +53,7 @@ def evaluate_gate(
     results = dict(zip(usable, compare_heads(comparison, usable, with_metrics=with_metrics), strict=True))
     lifts = [primary_mean(comparison, results), *(lift for result in results.values() for lift in result.lifts)]
     judged = judge_lifts(comparison, lifts)
-    calibration = calibrations(comparison, usable)
+    calibration = tuple(each for result in results.values() for each in result.calibration)
     findings = (
         *judge_sets(pair, facts),
         *(() if facts is None else judge_facts(profile, pair.champion.days, facts)),
@@ -63,7 +62,7 @@ def evaluate_gate(
         *judged,
         *floors(comparison, lifts),
         *(judge_calibration(profile, each) for each in calibration),
-        *(judge_score_shift(comparison, head) for head in usable),
+        *(judge_score_shift(profile, head, result.score_shift) for head, result in results.items()),
     )
     verdict, planned = overall(findings), rows_planned(comparison, lifts)
     undecided = verdict == "inconclusive"

@@ -66,7 +66,7 @@ def auc_estimate(labels: Floats, scores: Floats, weights: Floats | None = None) 
     mass = None if weights is None else weights[rows]
     ties = ties_of(labels[rows], scores[rows], mass)
     influence = np.zeros(len(labels))
-    influence[rows] = influences(ties, mass, len(rows))
+    influence[rows] = influences(ties, len(rows))
     return Estimate(value=float(roc_aucs(ties)[0]), influence=influence)
 
 

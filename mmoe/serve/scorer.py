@@ -16,8 +16,7 @@ from mmoe.data.rows import Floats
 from mmoe.data.scores import write_scores
 from mmoe.data.stream import stream_batches
 from mmoe.evaluate.calibration import Calibrator
-from mmoe.evaluate.metrics import probabilities
-from mmoe.evaluate.ranking import Doubles
+from mmoe.evaluate.ranking import Doubles, probabilities
 from mmoe.lake.partitions import GROUP_ID
 from mmoe.lake.reader import Partition
 from mmoe.model.inputs import Inputs

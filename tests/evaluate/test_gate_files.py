@@ -14,7 +14,7 @@ import pytest
 from mmoe.data.score_files import read_score_files
 from mmoe.errors import EvaluationError
 from mmoe.evaluate.files import gate_files
-from mmoe.evaluate.metrics import probabilities
+from mmoe.evaluate.ranking import probabilities
 
 
 def frames(rows=30_000, before=0.8, after=0.2, seed=0, heads=("click",)):

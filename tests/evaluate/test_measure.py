@@ -4,7 +4,7 @@ from scoresets import score_set
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from mmoe.evaluate.measure import all_metrics
-from mmoe.evaluate.metrics import probabilities
+from mmoe.evaluate.ranking import probabilities
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from mmoe.evaluate.metrics import (
     log_loss,
     normalised_entropy,
     pr_auc,
-    probabilities,
     roc_auc,
 )
+from mmoe.evaluate.ranking import probabilities
 
 
 @pytest.fixture(params=["continuous", "ties", "constant"])

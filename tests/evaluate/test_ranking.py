@@ -3,8 +3,8 @@ import pytest
 from scoresets import pairwise_auc
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from mmoe.evaluate.grouped import grouped_aucs
-from mmoe.evaluate.ranking import average_precisions, gather_ties, influences, roc_aucs, sortable
+from mmoe.evaluate.grouped import grouped_aucs, rank_in_groups
+from mmoe.evaluate.ranking import average_precisions, gather_ties, influences, rank, roc_aucs, sortable, stable_order
 
 
 @pytest.fixture(params=["plain", "ties", "weights", "float64", "not final"])
@@ -44,7 +44,7 @@ def test_aucs_and_precisions_of_all_segments_equal_scikit_learns_of_each(sample)
 def test_an_influence_is_what_a_row_more_would_move(sample):
     scores, labels, weights, rows, codes = sample
     ties = gather_ties(*sample, 5)
-    found = influences(ties, weights, len(labels))
+    found = influences(ties, len(labels))
     mass = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
     for row in rows[codes[rows] == 1][:25]:
         mine = rows[codes[rows] == 1]
@@ -57,7 +57,8 @@ def test_an_influence_is_what_a_row_more_would_move(sample):
 def test_grouped_auc_is_the_mean_over_users_that_have_both_classes(sample):
     scores, labels, weights, rows, codes = sample
     users = np.random.default_rng(2).integers(0, 300, len(labels))
-    found, counted = grouped_aucs(scores, labels, weights, rows, codes, users, 5)
+    ranking = rank(scores, labels, weights, rows)
+    found, counted = grouped_aucs(rank_in_groups(ranking, users), codes, 5)
     mass = np.ones(len(labels)) if weights is None else weights
     for segment in range(3):
         aucs, masses = [], []
@@ -76,3 +77,12 @@ def test_float32_scores_sort_as_numbers():
     keys = sortable(values)
     assert (np.diff(keys.astype(np.int64)) >= 0).all()
     assert keys[3] == keys[4]
+
+
+def test_a_stable_order_keeps_equal_keys_in_theirs_whether_or_not_they_fit_beside_a_position():
+    rng = np.random.default_rng(4)
+    for most in (5, 1 << 31, 1 << 62):
+        keys = rng.integers(0, most, 4000)
+        keys[::7] = keys[0]
+        assert np.array_equal(stable_order(keys), np.argsort(keys, kind="stable"))
+    assert len(stable_order(np.zeros(0, dtype=np.int64))) == 0

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from mmoe.evaluate.metrics import probabilities, roc_auc
+from mmoe.evaluate.metrics import roc_auc
+from mmoe.evaluate.ranking import probabilities
 from mmoe.evaluate.statistics import (
     auc_estimate,
     bootstrap,
