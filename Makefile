@@ -9,9 +9,12 @@ DATA ?=
 SCHEMA ?=
 DEMO_OPTIONS ?=
 AS_OF ?= 2026-09-24
+PEERS_ROOT ?=
+THREADS ?= 1
+ROUNDS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down repro test e2e check lock clean
+.PHONY: help setup demo up down repro test e2e check bench-loader bench-train bench-peers lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -50,6 +53,15 @@ check: $(SETUP) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
+
+bench-loader: $(SETUP) ## rows a second of the loader alone
+	@OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m mmoe bench loader
+
+bench-train: $(SETUP) ## examples a second and AUC on the peers' workload in PEERS_ROOT, on THREADS threads
+	@OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m mmoe bench train --peers-root "$(PEERS_ROOT)" --threads $(THREADS)
+
+bench-peers: $(SETUP) ## the same beside the peers that are installed there, in ROUNDS paired rounds
+	@OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m mmoe bench peers --peers-root "$(PEERS_ROOT)" --threads $(THREADS) --rounds $(ROUNDS)
 
 lock: ## resolve requirements.in into requirements.txt with uv
 	@$(PYTHON) -m venv var/lock && var/lock/bin/pip install --quiet uv

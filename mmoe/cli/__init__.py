@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from mmoe.cli.benchmarks import benchmarks
 from mmoe.cli.data import data
 from mmoe.cli.experiments import experiments
 from mmoe.cli.gate import gate
@@ -21,7 +22,7 @@ from mmoe.cli.training import training
 from mmoe.errors import MmoeError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of mmoe.")
-for commands in (data, governance, training, experiments, gate, release, monitoring, models):
+for commands in (data, governance, training, experiments, gate, release, monitoring, models, benchmarks):
     app.registered_commands += commands.registered_commands
     app.registered_groups += commands.registered_groups
 app.add_typer(quarantine, name="quarantine")

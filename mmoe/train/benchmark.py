@@ -14,7 +14,7 @@ from mmoe.model.costs import blank_inputs
 from mmoe.model.experts import Experts, build_expert
 from mmoe.model.network import NetworkSpec, build_network
 from mmoe.parsing import Frozen
-from mmoe.train.losses import DISTILLATION, LISTWISE
+from mmoe.train.losses import DISTILLATION, LISTWISE, distil
 from mmoe.train.optim import Optimizer
 
 WARMUP = 3
@@ -108,12 +108,11 @@ def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
     teacher = torch.randn(heads, rows)
     by_view_type, by_list = torch.randint(spec.view_types, (rows,)), torch.arange(rows) // GROUP_ROWS
 
-    def distil(name: str) -> None:
+    def distilled(name: str) -> None:
         groups = by_list if name in LISTWISE else by_view_type
-        losses = [DISTILLATION[name](s, t, groups, 1.0) for s, t in zip(student, teacher, strict=True)]
-        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+        distil(name, student, teacher, groups, torch.ones(heads)).sum().backward()  # type: ignore[no-untyped-call]
 
-    works: list[Work] = [step, *(partial(distil, name) for name in DISTILLATION)]
+    works: list[Work] = [step, *(partial(distilled, name) for name in DISTILLATION)]
     times = paired_times(works, rounds)
     return [
         LossCost(

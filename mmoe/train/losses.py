@@ -3,11 +3,12 @@
 
 Shapes: B rows, P of them with a partner, K partners each, G groups, T heads, E experts.
 
-Distillation losses share one signature: student logits (B,), teacher logits (B,) with NaN where the teacher is silent,
-group codes (B,) and a temperature τ. Each is a mean over the rows that count, and 0 (with a gradient of 0) when none
-does. Logits are divided by τ and the loss is multiplied by τ², so that gradients keep their size (Hinton et al. 2015).
-Pairwise losses compare rows of the same group only, which is the view type; a row alone in its group has no pair and
-does not count. They carry no level, nor does the listwise loss, so the task loss must stay beside them.
+Distillation losses share one signature, for all heads at once: student and teacher logits (T, B), group codes (B,) and
+temperatures τ (T,); they give a loss (T,) for each head, a mean over the rows that count, and 0 (with a gradient of 0)
+when none does. `distil` calls them with the rows on which the teacher is not silent. Logits are divided by τ and the
+loss is multiplied by τ², so that gradients keep their size (Hinton et al. 2015). Pairwise losses compare rows of the
+same group only, which is the view type; a row alone in its group has no pair and does not count. They carry no level,
+nor does the listwise loss, so the task loss must stay beside them.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmoe.train.pairs import differences, group_ranks, shifted_pairs
+from mmoe.train.pairs import group_ranks, logistic_of_pairs, shifted_pairs
 
-DistillationLoss = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+DistillationLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def masked_bce(logits_B: Tensor, labels_B: Tensor) -> Tensor:
@@ -36,82 +37,91 @@ def load_imbalance(gates_TBE: Tensor) -> Tensor:
     return (load_TE.var(dim=1, correction=0) / load_TE.mean(dim=1).square()).mean()
 
 
-def pairwise_logistic(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor, temperature: float) -> Tensor:
+def distil(name: str, student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+    """(T,) the loss of this name for each head, over the rows whose teacher logit is not NaN.
+
+    Heads whose teacher speaks on the same rows are one call; elsewhere each head is its own.
+    """
+    loss, known_TB = DISTILLATION[name], ~teacher_TB.isnan()
+    if not torch.equal(known_TB, known_TB[:1].expand_as(known_TB)):
+        each = [slice(head, head + 1) for head in range(len(known_TB))]
+        return torch.cat([distil(name, student_TB[h], teacher_TB[h], groups_B, temperature_T[h]) for h in each])
+    if not known_TB.all():
+        rows = known_TB[0].nonzero().squeeze(1)
+        student_TB, teacher_TB = student_TB.index_select(1, rows), teacher_TB.index_select(1, rows)
+        groups_B = groups_B.index_select(0, rows)
+    return loss(student_TB, teacher_TB, groups_B, temperature_T)
+
+
+def pairwise_logistic(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """Soft RankNet: τ² · CE(σ(Δt/τ), σ(Δs/τ)) over pairs of rows of a group (Burges et al. 2005, soft targets).
 
     Every row meets 8 partners at fixed distances in its group: exactly all pairs in a group of 17 rows, a sample of
     O(B) pairs in a larger one. Batches come shuffled, so fixed distances are as good as drawn ones.
     """
-    student, teacher, groups = speaking(student_B, teacher_B, groups_B)
-    row_P, partner_KP = shifted_pairs(groups)
-    student_KP = differences(student, row_P, partner_KP) / temperature
-    teacher_KP = differences(teacher, row_P, partner_KP) / temperature
-    losses = F.binary_cross_entropy_with_logits(student_KP, teacher_KP.sigmoid(), reduction="none")
-    return temperature**2 * mean(losses)
+    pairs, temperature_T1 = shifted_pairs(groups_B), temperature_T.unsqueeze(1)
+    student_TP, teacher_TP = (x.index_select(1, pairs.row_P) / temperature_T1 for x in (student_TB, teacher_TB))
+    return row_mean(logistic_of_pairs(student_TP, teacher_TP, pairs)) * temperature_T.square()
 
 
-def pairwise_squared(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor, temperature: float) -> Tensor:
+def pairwise_squared(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """(Δs − Δt)² over all pairs of a group, exactly, in O(B): twice the unbiased variance of s − t in the group.
 
     The temperature cancels out.
     """
-    student, teacher, groups = speaking(student_B, teacher_B, groups_B)
-    difference = student - teacher
-    sizes_G = torch.bincount(groups)
-    sums_G = torch.zeros_like(sizes_G, dtype=difference.dtype).index_add(0, groups, difference)
-    centred = difference - (sums_G / sizes_G.clamp(min=1))[groups]
-    sizes = sizes_G[groups]
-    paired = sizes > 1
-    return mean((2 * sizes / (sizes - 1).clamp(min=1) * centred.square())[paired])
+    difference_TB = student_TB - teacher_TB
+    sizes_G = torch.bincount(groups_B)
+    sums_TG = difference_TB.new_zeros(len(difference_TB), len(sizes_G)).index_add(1, groups_B, difference_TB)
+    centred_TB = difference_TB - (sums_TG / sizes_G.clamp(min=1)).index_select(1, groups_B)
+    sizes_B = sizes_G[groups_B]
+    return row_mean(2 * sizes_B / (sizes_B - 1).clamp(min=1) * centred_TB.square(), sizes_B > 1)
 
 
-def pairwise_absolute(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor, temperature: float) -> Tensor:
+def pairwise_absolute(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """|Δs − Δt| over all pairs of a group, exactly, in O(B log B). The temperature cancels out.
 
     With d = t − s of rank r among n: Σ_{i<j} |dᵢ − dⱼ| = Σᵢ dᵢ (2rᵢ − n + 1).
     """
-    student, teacher, groups = speaking(student_B, teacher_B, groups_B)
-    lag = teacher - student
-    return by_rank(lag, 2 * group_ranks(lag, groups), groups)
+    lag_TB = teacher_TB - student_TB
+    return by_rank(lag_TB, 2 * group_ranks(lag_TB, groups_B), groups_B)
 
 
-def pairwise_margin(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor, temperature: float) -> Tensor:
+def pairwise_margin(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """max(0, Δt − Δs) over all pairs of a group with Δt > 0, exactly, in O(B log B). The temperature cancels out.
 
     The hinge whose margin is the teacher's own: a student that orders a pair as firmly as the teacher is left alone. A
     tie of the teacher counts |Δs|/2, half of each order. As max(0, x) = (x + |x|)/2, the sum is that of
     `pairwise_absolute` with the teacher's rank in the place of one of the two: Σᵢ dᵢ (rank(tᵢ) + rank(dᵢ) − n + 1).
     """
-    student, teacher, groups = speaking(student_B, teacher_B, groups_B)
-    lag = teacher - student
-    return by_rank(lag, group_ranks(teacher, groups) + group_ranks(lag, groups), groups)
+    lag_TB = teacher_TB - student_TB
+    of_teacher_TB, of_lag_TB = group_ranks(torch.cat([teacher_TB, lag_TB]), groups_B).chunk(2)  # one sort for both
+    return by_rank(lag_TB, of_teacher_TB + of_lag_TB, groups_B)
 
 
-def listwise_softmax(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor, temperature: float) -> Tensor:
+def listwise_softmax(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """τ² · CE(softmax(t/τ), softmax(s/τ)) over the rows of each group, a mean over groups of two rows or more.
 
     Here a group is what the schema's group_id and the view type say: the list that a user saw. Source: the top-one
     loss of ListNet (Cao et al. 2007) with the teacher's distribution for the labels'.
     """
-    student, teacher, groups = speaking(student_B, teacher_B, groups_B)
-    _, list_B, sizes_G = torch.unique(groups, return_inverse=True, return_counts=True)
-    student, teacher = (group_log_softmax(x / temperature, list_B, len(sizes_G)) for x in (student, teacher))
-    entropies_G = student.new_zeros(len(sizes_G)).index_add(0, list_B, -teacher.exp() * student)
-    return temperature**2 * mean(entropies_G[sizes_G > 1])
+    _, list_B, sizes_G = torch.unique(groups_B, return_inverse=True, return_counts=True)
+    scaled = (x / temperature_T.unsqueeze(1) for x in (student_TB, teacher_TB))
+    student_TB, teacher_TB = (group_log_softmax(x, list_B, len(sizes_G)) for x in scaled)
+    entropies_TG = student_TB.new_zeros(len(student_TB), len(sizes_G))
+    entropies_TG = entropies_TG.index_add(1, list_B, -teacher_TB.exp() * student_TB)
+    return row_mean(entropies_TG, sizes_G > 1) * temperature_T.square()
 
 
-def pointwise_bce(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor, temperature: float) -> Tensor:
+def pointwise_bce(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """Cross-entropy on the teacher's soft labels, τ² · CE(σ(t/τ), σ(s/τ))."""
-    student, teacher, _ = speaking(student_B, teacher_B, groups_B)
-    soft_labels = (teacher / temperature).sigmoid()
-    losses = F.binary_cross_entropy_with_logits(student / temperature, soft_labels, reduction="none")
-    return temperature**2 * mean(losses)
+    student_TB, teacher_TB = student_TB / temperature_T.unsqueeze(1), teacher_TB / temperature_T.unsqueeze(1)
+    losses_TB = F.binary_cross_entropy_with_logits(student_TB, teacher_TB.sigmoid(), reduction="none")
+    return row_mean(losses_TB) * temperature_T.square()
 
 
-def logit_mse(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor, temperature: float) -> Tensor:
+def logit_mse(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """(s − t)². The temperature cancels out."""
-    student, teacher, _ = speaking(student_B, teacher_B, groups_B)
-    return mean((student - teacher).square())
+    return row_mean((student_TB - teacher_TB).square())
 
 
 DISTILLATION: Mapping[str, DistillationLoss] = {
@@ -133,24 +143,25 @@ def mean(losses: Tensor) -> Tensor:
     return losses.sum() / max(losses.numel(), 1)
 
 
-def speaking(student_B: Tensor, teacher_B: Tensor, groups_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The rows on which the teacher says something."""
-    known = ~teacher_B.isnan()
-    return student_B[known], teacher_B[known], groups_B[known]
+def row_mean(losses_TB: Tensor, counted_B: Tensor | None = None) -> Tensor:
+    """(T,) means over the rows that count; 0, still part of the graph, where none does."""
+    if counted_B is None:
+        return losses_TB.sum(dim=1) / max(losses_TB.shape[1], 1)
+    return (losses_TB * counted_B).sum(dim=1) / counted_B.sum().clamp(min=1)
 
 
-def by_rank(lag_B: Tensor, rank_sum_B: Tensor, groups_B: Tensor) -> Tensor:
+def by_rank(lag_TB: Tensor, rank_sum_TB: Tensor, groups_B: Tensor) -> Tensor:
     """Mean over paired rows of 2·dᵢ·(rank sumᵢ − n + 1)/(n − 1), n being the size of the row's group."""
-    sizes = torch.bincount(groups_B)[groups_B]
-    paired = sizes > 1
-    shares = (rank_sum_B - sizes + 1) / (sizes - 1).clamp(min=1)
-    return mean((2 * lag_B * shares)[paired])
+    sizes_B = torch.bincount(groups_B)[groups_B]
+    shares_TB = (rank_sum_TB - (sizes_B - 1)) * (2 / (sizes_B - 1).clamp(min=1))
+    return row_mean(lag_TB * shares_TB, sizes_B > 1)
 
 
-def group_log_softmax(logits_B: Tensor, group_B: Tensor, groups: int) -> Tensor:
-    """(B,) log of each logit's softmax among those of its group."""
-    highest_G = logits_B.detach().new_full((groups,), -torch.inf)
-    highest_G = highest_G.scatter_reduce(0, group_B, logits_B.detach(), "amax")
-    centred = logits_B - highest_G[group_B]
-    sums_G = centred.new_zeros(groups).index_add(0, group_B, centred.exp())
-    return centred - sums_G.log().index_select(0, group_B)
+def group_log_softmax(logits_TB: Tensor, group_B: Tensor, groups: int) -> Tensor:
+    """(T, B) log of each logit's softmax among those of its group."""
+    group_TB = group_B.expand(logits_TB.shape)
+    highest_TG = logits_TB.detach().new_full((len(logits_TB), groups), -torch.inf)
+    highest_TG = highest_TG.scatter_reduce(1, group_TB, logits_TB.detach(), "amax")
+    centred_TB = logits_TB - highest_TG.index_select(1, group_B)
+    sums_TG = centred_TB.new_zeros(len(logits_TB), groups).index_add(1, group_B, centred_TB.exp())
+    return centred_TB - sums_TG.log().index_select(1, group_B)

@@ -10,7 +10,7 @@ from mmoe.config import DistillationConfig
 from mmoe.data.batch import Batch
 from mmoe.errors import ConfigError, TrainingError
 from mmoe.model.network import Outputs
-from mmoe.train.losses import DISTILLATION, LISTWISE, load_imbalance, masked_bce
+from mmoe.train.losses import LISTWISE, distil, load_imbalance, masked_bce
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Objective:
     def __call__(self, outputs: Outputs, batch: Batch) -> Losses:
         labels = dict(zip(self.heads, batch.labels_BH.unbind(dim=1), strict=True))
         task = torch.stack([masked_bce(outputs.logits[head], labels[head]) for head in self.heads])
-        weights = torch.tensor([self.head_weights.get(head, 1.0) for head in self.heads])
+        weights = torch.tensor([self.head_weights.get(head, 1.0) for head in self.heads], device=task.device)
         distilled = self._distilled(outputs.distilled, batch)
         total = task.mul(weights).sum() + distilled
         if self.balance and outputs.gates_TBE is not None:
@@ -52,16 +52,19 @@ class Objective:
         return Losses(total=total, task=task.detach(), distillation=distilled.detach())
 
     def _distilled(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        total = torch.zeros(())
+        device = batch.labels_BH.device
+        total = torch.zeros((), device=device)
         if self.distillation is None or not self.teacher_weights:
             return total
-        config, loss = self.distillation, DISTILLATION[self.distillation.loss]
+        config = self.distillation
         groups = lists(batch) if config.loss in LISTWISE else batch.inputs.view_type_B
-        for teacher_weight, teacher_logits in zip(self.teacher_weights, batch.teachers_BH, strict=True):
-            for head, teacher in zip(self.heads, teacher_logits.unbind(dim=1), strict=True):
-                weight = teacher_weight * config.head_weights.get(head, config.weight)
-                temperature = config.head_temperatures.get(head, config.temperature)
-                total = total + weight * loss(logits[head], teacher, groups, temperature)
+        student = torch.stack([logits[head] for head in self.heads])
+        weights = torch.tensor([config.head_weights.get(head, config.weight) for head in self.heads], device=device)
+        by_head = [config.head_temperatures.get(head, config.temperature) for head in self.heads]
+        temperatures = torch.tensor(by_head, device=device)
+        for teacher_weight, teacher in zip(self.teacher_weights, batch.teachers_BH, strict=True):
+            losses = distil(config.loss, student, teacher.T, groups, temperatures)
+            total = total + teacher_weight * losses.mul(weights).sum()
         return total
 
 
@@ -70,7 +73,7 @@ def lists(batch: Batch) -> Tensor:
     if batch.group_B is None:
         raise TrainingError("listwise distillation needs each row's group; stream the batches with `with_groups`.")
     codes = batch.group_B * (int(batch.inputs.view_type_B.max()) + 1) + batch.inputs.view_type_B
-    return torch.where(batch.group_B < 0, -1 - torch.arange(len(codes)), codes)
+    return torch.where(batch.group_B < 0, -1 - torch.arange(len(codes), device=codes.device), codes)
 
 
 def refuse_unknown_heads(heads: Sequence[str], field: str, values: Mapping[str, float]) -> None:

@@ -2,21 +2,29 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmoe.train.losses import (
-    DISTILLATION,
-    listwise_softmax,
-    load_imbalance,
-    logit_mse,
-    masked_bce,
-    pairwise_absolute,
-    pairwise_logistic,
-    pairwise_margin,
-    pairwise_squared,
-    pointwise_bce,
-)
-from mmoe.train.pairs import group_ranks, shifted_pairs
+from mmoe.train import losses
+from mmoe.train.losses import load_imbalance, masked_bce
+from mmoe.train.pairs import group_ranks, logistic_of_pairs, shifted_pairs
 
 NAN = float("nan")
+
+
+def of_one_head(name: str):
+    """A distillation loss of one head's rows."""
+
+    def loss(student: Tensor, teacher: Tensor, groups: Tensor, temperature: float) -> Tensor:
+        temperatures = torch.tensor([temperature], dtype=student.dtype)
+        (one,) = losses.distil(name, student.unsqueeze(0), teacher.unsqueeze(0), groups, temperatures)
+        return one
+
+    return loss
+
+
+DISTILLATION = {name: of_one_head(name) for name in losses.DISTILLATION}
+pairwise_logistic, pairwise_squared = DISTILLATION["pairwise_logistic"], DISTILLATION["pairwise_squared"]
+pairwise_absolute, pairwise_margin = DISTILLATION["pairwise_absolute"], DISTILLATION["pairwise_margin"]
+listwise_softmax, pointwise_bce = DISTILLATION["listwise_softmax"], DISTILLATION["pointwise_bce"]
+logit_mse = DISTILLATION["logit_mse"]
 BY_RANK = ("pairwise_absolute", "pairwise_margin")
 """Piecewise linear: a row in the middle may rightly have a gradient of 0."""
 
@@ -109,7 +117,10 @@ def test_the_margin_leaves_a_student_alone_that_orders_as_firmly_and_pulls_one_t
 
 def test_ranks_are_those_of_the_group_with_ties_in_the_middle() -> None:
     values, groups = torch.tensor([3.0, 1.0, 3.0, 2.0, 9.0, 3.0]), torch.tensor([0, 0, 0, 0, 2, 2])
-    assert group_ranks(values, groups).tolist() == [2.5, 0.0, 2.5, 1.0, 1.0, 0.0]
+    assert group_ranks(torch.stack([values, -values]), groups).tolist() == [
+        [2.5, 0.0, 2.5, 1.0, 1.0, 0.0],
+        [0.5, 3.0, 0.5, 2.0, 0.0, 1.0],
+    ]
 
 
 def test_listwise_softmax_is_the_cross_entropy_of_each_list() -> None:
@@ -133,11 +144,26 @@ def test_load_imbalance_is_the_squared_coefficient_of_variation_of_the_experts_l
 
 def test_pairs_are_formed_inside_a_group_only_and_never_with_oneself() -> None:
     _, _, groups = batch([100, 1, 2, 33, 64])
-    row, partner = shifted_pairs(groups)
+    pairs = shifted_pairs(groups)
+    row, partner = pairs.row_P, pairs.row_P[pairs.partner_KP]
     assert sorted(row.tolist()) == (groups != 1).nonzero().flatten().tolist()
     assert partner.shape == (8, 199)
     assert torch.equal(groups[row].expand_as(partner), groups[partner])
     assert not (row == partner).any()
+    assert torch.equal(pairs.partner_KP.gather(1, pairs.partnered_by_KP), torch.arange(199).expand(8, -1))
+
+
+def test_the_gradient_of_pairs_is_right_whatever_a_row_weighs() -> None:
+    student, teacher, groups = batch([9, 4, 6])
+    pairs = shifted_pairs(groups)
+    students = torch.stack([student, student.cos()]).detach()[:, pairs.row_P].requires_grad_()
+    teachers = torch.stack([teacher, teacher.exp()])[:, pairs.row_P]
+    assert torch.autograd.gradcheck(lambda s: logistic_of_pairs(s, teachers, pairs), students)
+
+
+def test_zeros_of_either_sign_tie() -> None:
+    ranks = group_ranks(torch.tensor([[-0.0, 0.0, -1.0]]), torch.zeros(3, dtype=torch.int64))
+    assert ranks.tolist() == [[1.5, 1.5, 0.0]]
 
 
 @pytest.mark.parametrize("name", DISTILLATION)
@@ -193,6 +219,22 @@ def test_a_batch_without_pairs_or_teacher_gives_a_finite_loss_and_gradient(name:
     assert loss.isfinite()
     assert student.grad is not None
     assert student.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+def test_all_heads_at_once_are_each_head_by_itself_whatever_its_silences_and_temperature(name: str) -> None:
+    student, teacher, groups = batch([17, 3, 1, 20] * 3)
+    students = torch.stack([student, student.cos(), student.sin()]).detach().requires_grad_()
+    teachers = torch.stack([teacher, teacher.exp(), teacher.square()])
+    teachers[0, ::3], teachers[2] = NAN, NAN
+    temperatures = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    together = losses.distil(name, students, teachers, groups, temperatures)
+    apart = [DISTILLATION[name](*each) for each in zip(students, teachers, [groups] * 3, [1.0, 2.0, 3.0], strict=True)]
+    torch.testing.assert_close(together, torch.stack(apart))
+    weights = torch.tensor([1.0, 5.0, 7.0], dtype=torch.float64)
+    gradients = [torch.autograd.grad((each * weights).sum(), students)[0] for each in (together, torch.stack(apart))]
+    torch.testing.assert_close(*gradients)
+    assert together[2] == 0 and (gradients[0][2] == 0).all()
 
 
 def test_pointwise_losses_follow_their_formulas() -> None:

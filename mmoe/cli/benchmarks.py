@@ -1,0 +1,76 @@
+"""Benchmarks that print a table and end with one JSON line: the loader, a training, the peers beside it, a GPU."""
+
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from mmoe.cli.common import finish
+
+benchmarks = typer.Typer()
+bench = typer.Typer(no_args_is_help=True, help="How fast it is on this machine.")
+benchmarks.add_typer(bench, name="bench")
+
+PeersRoot = Annotated[Path, typer.Option(envvar="PEERS_ROOT", help="Folder of the peers' workload.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads that a training computes on.")]
+
+
+class Workload(StrEnum):
+    DCNV2 = "dcnv2"
+    MMOE = "mmoe"
+    BOTH = "both"
+
+    @property
+    def models(self) -> list[str]:
+        return ["dcnv2", "mmoe"] if self == Workload.BOTH else [self.value]
+
+
+Model = Annotated[Workload, typer.Option(help="Which model.")]
+
+
+@bench.command()
+def loader(
+    days: Annotated[int, typer.Option(min=1)] = 4,
+    rows: Annotated[int, typer.Option(min=1, help="Rows a day.")] = 524_288,
+    batch_size: Annotated[int, typer.Option(min=1)] = 4096,
+    shuffle_rows: Annotated[int, typer.Option(min=0)] = 200_000,
+    passes: Annotated[int, typer.Option(min=1)] = 5,
+) -> None:
+    """Rows a second of the loader alone: 30 categorical and 10 numeric features from zstd Parquet, shuffled."""
+    from mmoe.data.benchmark import loader_rate
+
+    with TemporaryDirectory() as folder:
+        rate = loader_rate(
+            Path(folder), days=days, rows=rows, batch_size=batch_size, shuffle_rows=shuffle_rows, passes=passes
+        )
+    finish({"bench": "loader", **rate.model_dump()})
+
+
+@bench.command()
+def train(peers_root: PeersRoot, threads: Threads = 1, model: Model = Workload.BOTH) -> None:
+    """Train on the peers' files: DCNv2, and MMoE with four experts."""
+    from mmoe.steps.peers import own_process, train_rate
+
+    if len(model.models) == 1:
+        finish({"bench": "train", **train_rate(peers_root, model.value, threads=threads).model_dump()})
+        return
+    runs = {name: own_process(peers_root, name, threads) for name in model.models}
+    of_each = {key: {name: run[key] for name, run in runs.items()} for key in ("ex_s", "auc", "peak_mb", "precision")}
+    finish({"bench": "train", "threads": threads, **of_each})
+
+
+@bench.command()
+def peers(
+    peers_root: PeersRoot,
+    threads: Threads = 1,
+    model: Model = Workload.BOTH,
+    rounds: Annotated[int, typer.Option(min=1, help="Paired runs.")] = 3,
+) -> None:
+    """Ours and the peers that are installed beside the workload, interleaved: medians, and ratios of paired runs."""
+    from mmoe.steps.peers import compare
+
+    table, result = compare(peers_root, model.models, threads=threads, rounds=rounds)
+    of_each = {key: {f"{row['name']} {row['model']}": row[key] for row in table} for key in ("ex_s", "auc", "peak_mb")}
+    finish({"bench": "peers", "threads": threads, "rounds": rounds, **result, **of_each})

@@ -1,0 +1,197 @@
+"""Training on the peers' workload, and beside the peers themselves: where their data and environment stand.
+
+A folder PEERS_ROOT holds data/train_all.parquet and data/test.parquet (500,000 and 100,000 rows, 30 ids and 10 numbers,
+click and gclick), and, to run the peers, env/bin/python and run.py, which prints one JSON line for one measurement.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmoe.config import ModelConfig, Params
+from mmoe.data.benchmark import NUMBERS, workload_schema
+from mmoe.errors import ConfigError, MmoeError
+from mmoe.evaluate.metrics import roc_auc
+from mmoe.lake.parts import ROW_GROUP, dictionary_columns
+from mmoe.lake.reader import Partition
+from mmoe.parsing import Frozen
+from mmoe.serve.scorer import Scorer
+from mmoe.train.batch import train_batch
+from mmoe.train.spec import network_spec
+
+LABELS = {"dcnv2": ("click",), "mmoe": ("click", "gclick")}
+PEERS = ("fuxictr", "rechub", "deepctr")
+MODELS: Mapping[str, Mapping[str, Any]] = {
+    "dcnv2": {
+        "experts": [{"kind": "dcnv2", "layers": 3, "parallel": True, "hidden": [256, 128, 32]}],
+        "tower_hidden": [],
+    },
+    "mmoe": {"experts": [{"kind": "mlp", "hidden": [256, 128]}] * 4, "tower_hidden": [64]},
+}
+"""Those of the peers: 16 numbers an id, the ten numbers as they are, no view types and no missing values to tell of."""
+BATCH = 4096
+
+
+class TrainRate(Frozen):
+    """One training on the workload: one pass, read from Parquet as it goes."""
+
+    model: str
+    threads: int
+    precision: str
+    ex_s: float
+    """From the first row read to the last step done."""
+    auc: float
+    """Of click on the test rows."""
+    peak_mb: float
+    """Of the process, up to the end of the training."""
+    busy: float
+    """Processor seconds over wall-clock seconds of the training, reading included."""
+    gflop: float
+    """Of the matrix products of a row's training, forward and backward."""
+
+
+def model_config(model: str) -> ModelConfig:
+    return ModelConfig.model_validate({**MODELS[model], "embedding_dim": 16, "view_dim": 0, "missing_flags": False})
+
+
+def train_rate(root: Path, model: str, *, threads: int) -> TrainRate:
+    """Train and judge one model in this process. Raises ConfigError where the data is not there."""
+    from mmoe.model.costs import part_costs
+
+    config, schema = model_config(model), workload_schema(LABELS[model])
+    params = Params.model_validate(
+        {
+            "seed": 1,
+            "baseline": config.model_dump(),
+            "model": config.model_dump(),
+            "train": {
+                "batch_size": BATCH,
+                "shuffle_rows": 2 * ROW_GROUP,
+                "optimizer": {"dense_lr": 1e-3, "embedding_lr": 0.05, "weight_decay": 0.0, "warmup_share": 0.0},
+            },
+            "distillation": {"enabled": False},
+            "gate": {"profiles": {}},
+        }
+    )
+    with TemporaryDirectory() as folder:
+        train, test = (converted(root / "data" / name, Path(folder)) for name in ("train_all.parquet", "test.parquet"))
+        busy, wall = time.process_time(), time.perf_counter()
+        result = train_batch(
+            schema=schema, model=config, params=params, partitions=[train], output=Path(folder) / "out", threads=threads
+        )
+        share = (time.process_time() - busy) / (time.perf_counter() - wall)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return TrainRate(
+            model=model,
+            threads=threads,
+            precision=result.state.stages[0].precision,
+            ex_s=result.examples_per_second,
+            auc=click_auc(Scorer.of_trainable(result.folder, threads=threads), test),
+            peak_mb=peak,
+            busy=share,
+            gflop=3 * sum(part.flops for part in part_costs(network_spec(schema, config))) / 1e9,
+        )
+
+
+def converted(source: Path, folder: Path) -> Partition:
+    """A file of the workload as a day of the lake."""
+    if not source.is_file():
+        raise ConfigError(f"{source}: no such file; give the folder of the peers' workload by PEERS_ROOT.")
+    table = pq.read_table(source)
+    columns: dict[str, Any] = {"view_type": pa.array(["all"] * len(table))}
+    for name in table.column_names:
+        kind = pa.float32() if name in NUMBERS else pa.int8() if name in LABELS["mmoe"] else pa.int64()
+        columns[name] = table[name].cast(kind)
+    target, rows = folder / source.name, pa.table(columns)
+    options = {"compression": "zstd", "use_dictionary": dictionary_columns(rows.schema)}
+    pq.write_table(rows, target, row_group_size=ROW_GROUP, **options)
+    return Partition(day=date(2026, 1, 1), digest=source.name, files=(target,), rows=len(table))
+
+
+def click_auc(scorer: Scorer, test: Partition) -> float:
+    logits, labels = [], []
+    for batch in scorer.batches(test):
+        logits.append(scorer.logits(batch.inputs)["click"])
+        labels.append(batch.labels_BH[:, 0].numpy())
+    return roc_auc(np.concatenate(labels), np.concatenate(logits))
+
+
+def own_process(root: Path, model: str, threads: int) -> dict[str, Any]:
+    """`train_rate` in a process of its own, so that memory and threads are its own."""
+    command = ["bench", "train", "--peers-root", str(root), "--threads", str(threads), "--model", model]
+    return last_line([sys.executable, "-m", "mmoe", *command], {}, Path.cwd())
+
+
+def peer_process(root: Path, peer: str, model: str, threads: int) -> dict[str, Any]:
+    """A peer's training, by the workload's own script. Raises MmoeError where it fails."""
+    environment = {"PEERS_ROOT": str(root), "THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    python = root / "env" / "bin" / "python"
+    return last_line([str(python), str(root / "run.py"), peer, model, "train"], environment, root)
+
+
+def last_line(command: list[str], environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    try:
+        done = subprocess.run(command, env=os.environ | environment, cwd=folder, capture_output=True, text=True)
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    except (OSError, IndexError, ValueError) as error:
+        raise MmoeError(f"{' '.join(command)}: gave no result ({type(error).__name__}); run it by itself.") from error
+
+
+def compare(root: Path, models: list[str], *, threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rounds of ours and every peer that runs, one after the other; per model the medians, and paired ratios first.
+
+    A peer that fails once is left out from then on, and named.
+    """
+    table: list[dict[str, Any]] = []
+    result: dict[str, Any] = {"ratio": {}, "auc_lead": {}, "peak_ratio_fuxictr": {}, "failed": {}}
+    for model in models:
+        runs: dict[str, list[dict[str, Any]]] = {"ours": [], **{peer: [] for peer in PEERS}}
+        for _ in range(rounds):
+            runs["ours"].append(own_process(root, model, threads))
+            for peer in [peer for peer in PEERS if peer in runs]:
+                try:
+                    runs[peer].append(peer_process(root, peer, model, threads))
+                except MmoeError as error:
+                    result["failed"][f"{peer} {model}"] = str(error)
+                    del runs[peer]
+        table += [row(model, name, of_one) for name, of_one in runs.items()]
+        result = judged(result, model, runs)
+    return table, result
+
+
+def row(model: str, name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    medians = {key: median(run[key] for run in runs) for key in ("ex_s", "auc")}
+    peak = median(run.get("peak_mb_train", run["peak_mb"]) for run in runs)
+    return {"model": model, "name": name, "rounds": len(runs), **medians, "peak_mb": peak}
+
+
+def judged(result: dict[str, Any], model: str, runs: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The result with this model's ratios: over the fastest peer of each round, and over FuxiCTR's memory."""
+    ours, peers = runs["ours"], {name: of_one for name, of_one in runs.items() if name != "ours"}
+    if not peers:
+        return result
+    best = [max(of_one[number]["ex_s"] for of_one in peers.values()) for number in range(len(ours))]
+    ratio = median(mine["ex_s"] / theirs for mine, theirs in zip(ours, best, strict=True))
+    lead = median(mine["auc"] for mine in ours) - max(median(run["auc"] for run in each) for each in peers.values())
+    result = result | {
+        "ratio": result["ratio"] | {model: ratio},
+        "auc_lead": result["auc_lead"] | {model: lead},
+    }
+    if "fuxictr" in peers:
+        pairs = zip(ours, peers["fuxictr"], strict=True)
+        memory = median(mine["peak_mb"] / theirs["peak_mb_train"] for mine, theirs in pairs)
+        result["peak_ratio_fuxictr"] = result["peak_ratio_fuxictr"] | {model: memory}
+    return result
