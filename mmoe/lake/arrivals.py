@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mmoe.lake.columns import ROWS, UPDATES, ColumnTypes, add
 from mmoe.lake.conform import conform, required_columns
-from mmoe.lake.files import UnreadableFileError, column_names, landing_folder, read_blocks
+from mmoe.lake.files import UnreadableFileError, column_names, landing_folder, printable, read_blocks
 from mmoe.lake.manifest import Problem, SourceFile, file_digest
 from mmoe.lake.repeats import PASSING
 from mmoe.lake.tables import SideTables, join_side_tables
@@ -38,7 +38,7 @@ class Arrivals:
 
     def blocks(self, paths: list[Path]) -> Iterator[pa.Table]:
         for path in paths:
-            name = path.relative_to(self.folder).as_posix()
+            name = printable(path.relative_to(self.folder).as_posix())
             if not self._lies_in_the_zone(path):
                 self.problems.append(Problem(file=name, what="a link to a folder, or out of the landing zone"))
                 continue
@@ -71,6 +71,7 @@ class Arrivals:
             _refuse_missing(self.schema, seen, update=update)
         except UnreadableFileError as error:
             self.unreadable.add(number)
+            del self._rows_of[source.sha256]  # the same bytes under a better name may be readable
             self.problems.append(Problem(file=source.name, what=str(error)))
             return
         add(self.columns, UPDATES if update else ROWS, found)

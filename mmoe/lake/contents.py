@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mmoe.lake.blocks import Blocks, open_blocks
+from mmoe.lake.blocks import open_blocks
 from mmoe.lake.coerce import flat, to_label, to_text, to_time
 from mmoe.lake.partitions import GROUP_ID
+from mmoe.lake.tabular import DAMAGED, Blocks
 from mmoe.schema import EVENT_ID, EVENT_TIME, VIEW_TYPE, Schema
 
 DAY_US = 86_400_000_000
@@ -85,7 +86,7 @@ def inspect(path: Path, schema: Schema, day: date | None, *, own_days: bool = Tr
                 _count(block, schema, layout, day, found)
     except FileNotFoundError:
         raise
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError):
+    except DAMAGED:
         return Contents(Counter({(day, None): 0}), Counter(), readable=False)
     return found
 
@@ -172,7 +173,7 @@ def _known_labels(block: pa.Table, layout: Layout) -> Iterator[tuple[str, NDArra
 def _day_numbers(block: pa.Table, schema: Schema, layout: Layout, day: date | None) -> NDArray[np.int64]:
     """(N,) days since 1970 by the schema's days; -1 where neither the row nor `day` says."""
     default = (day - EPOCH).days if day is not None else -1
-    if layout.time is None:
+    if layout.time is None or layout.time not in block.column_names:
         return np.full(block.num_rows, default, dtype=np.int64)
     times = to_time(flat(block[layout.time]), layout.unit).values
     shifted = times.cast(pa.int64()).to_numpy(zero_copy_only=False) + schema.event_time.day_starts_utc * 3_600_000_000
@@ -181,7 +182,7 @@ def _day_numbers(block: pa.Table, schema: Schema, layout: Layout, day: date | No
 
 
 def _view_types(block: pa.Table, schema: Schema, layout: Layout) -> pa.Array:
-    if layout.view_type is None:
+    if layout.view_type is None or layout.view_type not in block.column_names:
         return pa.nulls(block.num_rows, pa.string())
     values = to_text(flat(block[layout.view_type])).values
     if schema.view_type.other is None:

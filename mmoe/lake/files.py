@@ -49,6 +49,11 @@ def landing_files(landing: Path, day: date) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith((".", "_")))
 
 
+def printable(name: str) -> str:
+    """A name that somebody else chose, fit to be stored and logged: what is no character of a line is escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
+
+
 def column_names(path: Path) -> list[str]:
     """By the header where there is one, for JSON lines by the first block. Raises UnreadableFileError."""
     if form_of(path).suffix in PARQUET:
@@ -110,7 +115,7 @@ def readable(path: Path) -> Iterator[None]:
     """Arrow's messages may quote values, so none of them leaves this module."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError):
+    except (pa.ArrowException, OSError, EOFError, UnicodeError):
         raise UnreadableFileError(f"not readable as {form_of(path)}: truncated, damaged or of another format") from None
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from mmoe.errors import LakeError
 from mmoe.lake.contents import inspect
+from mmoe.lake.files import printable
 from mmoe.lake.manifest import file_digest
 from mmoe.lake.partitions import RETENTION, day_of, manifest_key
 from mmoe.lake.store import Store, StoredCopy, remove_empty_folders
@@ -138,7 +139,7 @@ class FolderHolder:
                 path.unlink(missing_ok=True)
                 remove_empty_folders(path.parent, self._root)
             except OSError as error:
-                refused.append(f"{copy.key} ({error.strerror})")
+                refused.append(f"{printable(copy.key)} ({error.strerror})")
         if refused:
             raise LakeError(f"{self.name} at {self._root} keeps what should go: {', '.join(refused)}.")
 
@@ -155,7 +156,7 @@ class FolderHolder:
                 os.fsync(handle.fileno())
             aside.replace(path)
         except OSError as error:
-            raise LakeError(f"{self.name}: {copy.key} cannot be rewritten: {error.strerror}.") from error
+            raise LakeError(f"{self.name}: {printable(copy.key)} cannot be rewritten: {error.strerror}.") from error
         finally:
             aside.unlink(missing_ok=True)
 

@@ -14,6 +14,7 @@ from mmoe.config import RetentionConfig
 from mmoe.errors import LakeError
 from mmoe.lake import ledger
 from mmoe.lake.expiry import Action, Rules, decide
+from mmoe.lake.files import printable
 from mmoe.lake.holders import LAKE, LANDING, LATE, Copy
 from mmoe.lake.holds import active_holds
 from mmoe.lake.horizon import Horizon, advance_horizon, horizon_of, later, read_horizon, read_horizons
@@ -190,7 +191,7 @@ def refuse_remains(stores: Stores, chain: Sequence[ledger.Entry], rules: Rules) 
     """List everything again, without regard to what was deleted. Raises LakeError if anything is left to do."""
     remaining = decide(take_inventory(stores, chain), rules, looking_into(stores))
     if remaining:
-        shown = ", ".join(f"{action.copy.holder}:{action.copy.key}" for action in remaining[:SHOWN_KEYS])
+        shown = ", ".join(printable(f"{each.copy.holder}:{each.copy.key}") for each in remaining[:SHOWN_KEYS])
         raise LakeError(
             f"horizon={rules.horizon.day}: {len(remaining)} files behind it are still there ({shown}); see their "
             "permissions and run retention again."
@@ -208,7 +209,7 @@ def unfinished(store: Store, chain: Sequence[ledger.Entry]) -> Statement | None:
 
 
 def undated(copies: Iterable[Copy]) -> tuple[str, ...]:
-    return tuple(f"{copy.holder}:{copy.key}" for copy in copies if copy.day is None)
+    return tuple(printable(f"{copy.holder}:{copy.key}") for copy in copies if copy.day is None)
 
 
 def is_manifest(copy: Copy) -> bool:

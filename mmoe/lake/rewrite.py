@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from mmoe.errors import CorruptionError
-from mmoe.lake.blocks import Edited
 from mmoe.lake.contents import Layout, inspect, keyed, known_label, opened
 from mmoe.lake.expiry import Rules
 from mmoe.lake.horizon import Horizon
@@ -16,6 +15,7 @@ from mmoe.lake.manifest import DataFile, Manifest, file_digest, from_json, to_js
 from mmoe.lake.partitions import manifest_key, partition_prefix, staging_prefix
 from mmoe.lake.parts import Tally
 from mmoe.lake.store import Store
+from mmoe.lake.tabular import DAMAGED, Edited
 from mmoe.schema import VIEW_TYPE, Schema
 
 EXPIRED_ROWS, MASKED_LABELS = "expired_rows", "masked_labels"
@@ -74,12 +74,20 @@ def rewrite_partition(store: Store, schema: Schema, day: date, rules: Rules) -> 
 
 def rewrite_raw(path: Path, target: Path, schema: Schema, day: date, rules: Rules) -> None:
     """Write a landing file again, in its own format, without what must go. Raises CorruptionError."""
-    with opened(path, schema, day) as (blocks, layout):
-        if blocks is None or layout is None or blocks.write is None:
-            raise CorruptionError(f"{path.name} of {day}: cannot be rewritten; deliver it in another format.")
-        with blocks.write(target) as write:
-            for block in blocks.read(None):
-                write(edit(block, schema, layout, day, rules))
+    try:
+        with opened(path, schema, day) as (blocks, layout):
+            if blocks is None or layout is None or blocks.write is None:
+                raise CorruptionError(f"{path.name} of {day}: cannot be rewritten; deliver it in another format.")
+            with blocks.write(target) as write:
+                for block in blocks.read(None):
+                    write(edit(block, schema, layout, day, rules))
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:  # a full disk, say
+            raise
+        raise CorruptionError(
+            f"{path.name} of {day}: is damaged, so what must go cannot be taken out of it; deliver it again or delete "
+            "it, then run retention again."
+        ) from None
 
 
 def rewrite_late(store: Store, schema: Schema, key: str, day: date, rules: Rules) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from mmoe.lake.columns import ROWS
+from mmoe.lake.files import printable
 from mmoe.lake.manifest import Manifest, SourceColumns
 from mmoe.lake.staging import Staged
 
@@ -21,12 +22,7 @@ def columns_beside(staged: Staged, trailing: Sequence[Manifest]) -> tuple[Column
 
 def _named(columns: SourceColumns, kinds: Sequence[str]) -> Columns:
     return {
-        _shown(name if kind == ROWS else f"{name} of {kind}"): " or ".join(types)
+        printable(name if kind == ROWS else f"{name} of {kind}"): " or ".join(types)
         for kind in kinds
         for name, types in columns[kind].items()
     }
-
-
-def _shown(name: str) -> str:
-    """A header is written by whoever made the file: a line break in it must not break a log's line."""
-    return name if name.isprintable() and name else ascii(name)

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 
 from mmoe.lake.blocks import open_blocks
+from mmoe.lake.tabular import Edited
 
 
 def write_lines(path, rows):
@@ -29,9 +31,38 @@ def test_a_column_that_only_later_lines_have_is_null_before(tmp_path):
     assert read(path, "absent") == [{"absent": None}, {"absent": None}]
 
 
-@pytest.mark.parametrize("content", [b"", b"plain words", b"\x00\x01,\x02", b'{"a": [\n1, 2]\n}', b"[1, 2]"])
+@pytest.mark.parametrize("content", [b"", b"plain words", b'{"a": [\n1, 2]\n', b"[1, 2]", b"{"])
 def test_what_is_no_table_has_no_blocks(tmp_path, content):
     path = tmp_path / "file"
     path.write_bytes(content)
     with open_blocks(path) as blocks:
         assert blocks is None
+
+
+ROWS = [{"id": 1, "text": "a, [b] {c}"}, {"id": 2, "label": None}, {"id": 3, "text": "x" * 3_000_000}]
+SEQUENCES = {
+    "array": json.dumps(ROWS),
+    "indented array": json.dumps(ROWS, indent=2),
+    "lines of an array": "[" + ",\n".join(map(json.dumps, ROWS)) + "]\n",
+    "indented objects": "\n".join(json.dumps(row, indent=1) for row in ROWS),
+    "one after the other": "".join(map(json.dumps, ROWS)),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_objects_are_rows_however_they_are_strung_together_and_stay_so_when_some_go(tmp_path, name):
+    path = tmp_path / "dump"
+    path.write_text(SEQUENCES[name])
+    assert read(path, "id", "label") == [{"id": str(number), "label": None} for number in (1, 2, 3)]
+    with open_blocks(path) as blocks, blocks.write(tmp_path / "kept") as write:
+        for block in blocks.read(None):
+            write(Edited(block, np.array([True, False, True]), {"text": np.array([True, False, False])}))
+    left = [(str(row["id"]), row["text"]) for row in read(tmp_path / "kept", "id", "text")]
+    assert left == [("1", None), ("3", "x" * 3_000_000)]
+    assert (tmp_path / "kept").read_text().startswith("[") == SEQUENCES[name].startswith("[")
+
+
+def test_a_broken_first_line_does_not_hide_the_others(tmp_path):
+    path = tmp_path / "rotated"
+    path.write_text('{"id": 1, "tex\n' + json.dumps(ROWS[1]) + "\n")
+    assert read(path, "id") == [{"id": None}, {"id": "2"}]

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ from handmade import DAY, SCHEMA, deliver, raw_rows, replaced, staged_table
 
 from mmoe.lake import files
 from mmoe.lake.ingest import stage_day
+from mmoe.lake.staging import load_staged
 from mmoe.schema import Schema
 
 FINAL = DAY + timedelta(days=2)
@@ -275,6 +277,35 @@ def test_files_in_subfolders_are_read(store, landing):
         50,
         ["hour=00/part-0.parquet", "hour=01/part-0.parquet"],
     )
+
+
+def test_half_a_character_in_json_is_a_problem_of_its_file_and_quoted_nowhere(store, landing, schema):
+    rows = simple_rows().to_pylist()
+    write(landing, "b.csv", as_csv(simple_rows()))
+    for name, odd in (("value.jsonl", {"device": "secret\ud800"}), ("name.jsonl", {"secret\ud800": 1})):
+        write(landing, name, as_json([*rows[:5], rows[5] | odd]))
+    staged = stage_day(store, landing, schema, DAY)
+    assert {problem.file for problem in staged.problems} == {"value.jsonl", "name.jsonl"}
+    assert all(problem.what.startswith("not readable as JSONL") for problem in staged.problems)
+    assert "secret" not in staged.model_dump_json()
+    assert staged.rows == 40
+
+
+def test_a_file_whose_name_is_no_text_is_a_problem_under_a_name_that_is(store, landing, schema):
+    write(landing, "a.csv", as_csv(simple_rows()))
+    write(landing, os.fsdecode(b"bad\xff\n.csv"), as_csv(simple_rows(41)))
+    staged = stage_day(store, landing, schema, DAY)
+    assert [problem.file for problem in staged.problems] == ["bad\\udcff\\n.csv"]
+    assert (load_staged(store, DAY), staged.rows) == (staged, 40)
+
+
+@pytest.mark.parametrize("wrong", ["a.csv.gz", "z.csv.gz"])
+def test_the_same_bytes_under_a_wrong_name_too_are_read_once_and_not_lost(store, landing, schema, wrong):
+    write(landing, "rows.csv", as_csv(simple_rows()))
+    write(landing, wrong, as_csv(simple_rows()))
+    staged = stage_day(store, landing, schema, DAY)
+    assert (staged.rows, staged.counts["rows_read"] - staged.counts["duplicates"]) == (40, 40)
+    assert len(staged.problems) + staged.counts["repeated_files"] == 1
 
 
 @pytest.mark.parametrize("target", ["file", "folder", "nothing"])

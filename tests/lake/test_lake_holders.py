@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import sqlite3
 
@@ -15,7 +16,7 @@ from lakes import AS_OF, DAYS, expire, planned, publish_day
 from mmoe.config import RetentionConfig
 from mmoe.errors import SettingsError
 from mmoe.lake import ledger
-from mmoe.lake.audit import audit
+from mmoe.lake.audit import audit, last_audit, save_audit
 from mmoe.lake.holders import FolderHolder
 from mmoe.lake.inventory import known_files
 from mmoe.lake.registered import dvc_places, extra_places, registered_stores
@@ -57,7 +58,15 @@ def as_split_table(rows, path):
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("write", [as_parquet, as_arrow, as_csv_gz, as_tsv, as_json_lines, as_split_table])
+def as_json_array(rows, path):
+    """As a data frame's to_json(orient="records") writes it."""
+    path.write_text(json.dumps(rows.to_pylist()))
+
+
+EVERY_FORMAT = [as_parquet, as_arrow, as_csv_gz, as_tsv, as_json_lines, as_json_array, as_split_table]
+
+
+@pytest.mark.parametrize("write", EVERY_FORMAT)
 def test_a_file_is_known_by_its_rows_under_any_name(stores, tmp_path, write):
     folder = tmp_path / "mlflow" / "artifacts" / "1"
     folder.mkdir(parents=True)
@@ -113,10 +122,48 @@ def test_rows_of_no_known_day_are_kept_and_fail_the_audit(stores, tmp_path):
     assert audit(stores, AS_OF, KEEP_FOUR).ok
 
 
+def damaged(rows, path):
+    """Copies of rows that their readers give up on, by name."""
+    as_csv_gz(rows, path / "whole.csv.gz")
+    text = gzip.decompress((path / "whole.csv.gz").read_bytes())
+    lines = "".join(json.dumps(row) + "\n" for row in rows.to_pylist())
+    names, values = rows.column_names, [list(row.values()) for row in rows.to_pylist()]
+    return {
+        "cut-in-a-row.csv": text.rsplit(b",", 3)[0],
+        "one-value-more.csv": text.replace(b"\n", b",more\n", 3).replace(b",more\n", b"\n", 1),
+        "two-in-one.csv.gz": gzip.compress(text) + gzip.compress(b"x,y,z\n"),
+        "wide-characters.csv": text.decode().encode("utf-16"),
+        "cut-array.json": f"[{lines}".replace("}\n{", "},\n{").encode()[:-9],
+        "ragged-table.json": json.dumps({"columns": names, "data": [*values, values[0][:2]]}).encode(),
+        os.fsdecode(b"\xff.csv"): text,
+    }
+
+
+def test_damaged_copies_of_rows_fail_the_audit_and_go_with_the_day_that_their_place_tells(stores, tmp_path):
+    work = tmp_path / "work"
+    folders = [work, work / f"dt={DAYS[0]}"]
+    folders[1].mkdir(parents=True)
+    files = damaged(text_rows(DAYS[0]), tmp_path)
+    (tmp_path / "whole.csv.gz").unlink()
+    for folder in folders:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    expire(stores, KEEP_FOUR)
+    assert not folders[1].exists()
+    report = audit(stores, AS_OF, KEEP_FOUR)
+    assert {key.removeprefix("home:work/") for key in report.undated} == {
+        name if name.isascii() else "\\udcff.csv" for name in files
+    }
+    save_audit(stores.store, report)
+    assert last_audit(stores.store) == report
+
+
 def test_what_holds_no_rows_is_left_alone(stores, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     (work / "plan.json").write_text('{"days": ["2026-03-01"], "kind": "batch"}')
+    (work / "schema.json").write_text(SCHEMA.model_dump_json(indent=1))
+    (work / "schema-in-a-line.json").write_text(SCHEMA.model_dump_json())
     (work / "losses.csv").write_text("loss,rows,value\nclick,100,0.5\n")
     (work / "log.txt").write_text("2026-03-01, event_id of no row\n")
     (work / "weights.safetensors").write_bytes(bytes(range(256)) * 10)

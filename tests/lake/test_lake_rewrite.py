@@ -259,6 +259,29 @@ def test_rows_that_came_too_late_for_any_day_expire_in_the_landing_zone_too(stor
     assert audit(stores, AS_OF, config).ok
 
 
+def test_json_lines_of_any_shape_are_rewritten_and_a_csv_that_breaks_on_the_way_is_named_without_a_value(
+    stores, landing, tmp_path
+):
+    """Lines without a view type or with half a character, and lists nested too deeply for a parser."""
+    folder = landing / f"dt={DAYS[2]}"
+    folder.mkdir(parents=True)
+    rows = [{**row, "event_time": row["event_time"].isoformat()} for row in raw_rows(DAYS[2], rows=20).to_pylist()]
+    lines = [json.dumps(row) for row in rows]
+    lines += [json.dumps({"event_id": "a", "event_time": str(DAYS[2]), "device": "\ud800", "\ud800": 1})]
+    lines += ['{"event_id": "deep", "x": ' + "[" * 5_000 + "]" * 5_000 + "}"]
+    (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    odd = f"event_id,event_time,view_type,device\ns,{DAYS[2]},search,secr\u00e9t\nh,{DAYS[2]},home,x\n"
+    (folder / "odd.csv").write_bytes(odd.encode("latin-1"))
+    with pytest.raises(LakeError, match=rf"odd\.csv of {DAYS[2]}: is damaged.*; deliver it again or delete") as refusal:
+        expire(stores, PARTS)
+    assert "secr" not in str(refusal.value)
+    (folder / "odd.csv").unlink()
+    expire(stores, PARTS)
+    left = [json.loads(line)["event_id"] for line in (folder / "rows.jsonl").read_text().splitlines()]
+    assert left == [row["event_id"] for row in rows if row["view_type"] == "home"]
+    assert audit(stores, AS_OF, PARTS).ok
+
+
 @pytest.mark.parametrize("lake_url", EVERY_STORE, indirect=True)
 def test_rows_that_wait_for_their_day_are_rewritten_under_their_new_digest(any_store, lake_url, tmp_path):
     """And no version of the old ones stays."""
