@@ -5,6 +5,7 @@ docs/schema.md explains every key. A new data set needs such a file and no Pytho
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,6 +16,8 @@ from mmoe.parsing import Frozen, parse, read_yaml
 
 SHIPPED = Path(__file__).parent / "schemas"
 EVENT_ID, EVENT_TIME, VIEW_TYPE = "event_id", "event_time", "view_type"
+SCORE_COLUMNS = {"example_id", "group_id", "head", "logit", "label", "weight", VIEW_TYPE}
+"""Of every score set, beside its slices."""
 
 
 class Table(Frozen):
@@ -90,6 +93,34 @@ class Label(Frozen):
     """The gate must prove a primary head on every slice; a guardrail head must only not be shown to be worse."""
 
 
+class Slice(Frozen):
+    """A column that score sets are cut by: a feature's values, or the hour, gathered under a few names."""
+
+    of: str
+    """A numeric or categorical feature, or `event_time`: its hour, 0 to 23, in the days of the log."""
+    edges: tuple[float, ...] = Field(default=(), strict=False)
+    """Numbers and hours: ascending; each begins a slice, and what lies below the first is one too."""
+    values: tuple[str, ...] = Field(default=(), strict=False)
+    """Categories: those with a slice of their own; others share the slice `other`."""
+
+    @model_validator(mode="after")
+    def _is_cut_one_way(self) -> Self:
+        if bool(self.edges) == bool(self.values):
+            raise ValueError(f"of={self.of!r}: give edges (numbers, hours) or values (categories), not both")
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError(f"edges={list(self.edges)}: must ascend; sort them")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the slices, but for `missing`, where the value is null, and `other`."""
+        if self.values:
+            return self.values
+        edges = [f"{edge:g}" for edge in self.edges]
+        inner = (f"{low} to {high}" for low, high in pairwise(edges))
+        return (f"under {edges[0]}", *inner, f"from {edges[-1]}")
+
+
 class Features(Frozen):
     categorical: dict[str, Categorical] = Field(default_factory=dict)
     numeric: dict[str, Numeric] = Field(default_factory=dict)
@@ -109,6 +140,8 @@ class Schema(Frozen):
     """Feature or column that groups rows for listwise losses and clustered intervals: a user or a request."""
     features: Features
     labels: dict[str, Label] = Field(min_length=1)
+    slices: dict[str, Slice] = Field(default_factory=dict)
+    """Slice columns of score sets, beside view_type, on which a model must not be shown to be worse."""
 
     @model_validator(mode="after")
     def _names_are_consistent(self) -> Self:
@@ -128,11 +161,31 @@ class Schema(Frozen):
                 raise ValueError(f"labels.{name}.implies={label.implies!r}: no such label; use one of {known}")
         return self
 
+    @model_validator(mode="after")
+    def _slices_are_of_what_is_there(self) -> Self:
+        for name, declared in self.slices.items():
+            numbers, categories = {EVENT_TIME, *self.features.numeric}, set(self.features.categorical)
+            fitting = numbers if declared.edges else categories
+            if declared.of not in fitting:
+                kind = "a numeric feature or event_time" if declared.edges else "a categorical feature"
+                raise ValueError(
+                    f"slices.{name}.of={declared.of!r}: not {kind}; use one of {', '.join(sorted(fitting))}"
+                )
+            if name in SCORE_COLUMNS:
+                raise ValueError(f"slices.{name}: a column of score sets has this name; choose another")
+        return self
+
     @property
     def fingerprint(self) -> str:
-        """sha256 over everything that a partition's content or a model's inputs depend on (`source` does not count)."""
-        content = self.model_dump(mode="json", exclude={"source"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """sha256 over everything that a partition's content or a model's inputs depend on: neither `source` nor
+        `slices`."""
+        return digest_of(self.model_dump(mode="json", exclude={"source", "slices"}))
+
+    @property
+    def slices_digest(self) -> str:
+        """sha256 over what score sets are cut by beside the view type; empty where that is nothing."""
+        content = self.model_dump(mode="json", include={"slices": True, "event_time": {"day_starts_utc"}})
+        return digest_of(content) if self.slices else ""
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -146,6 +199,10 @@ class Schema(Frozen):
     def maturity_days(self) -> int:
         """Days after which every label of a day is final."""
         return max(label.maturity_days for label in self.labels.values())
+
+
+def digest_of(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def load_schema(name_or_path: str | Path) -> Schema:

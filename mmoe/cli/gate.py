@@ -38,6 +38,9 @@ def gate_command(
     slices: Annotated[
         str | None, typer.Option(help="Slice columns, as 'view_type=search|home_feed,hour'. Default: gate.slices.")
     ] = None,
+    watch: Annotated[
+        str, typer.Option(help="The same of columns on which it must only not be shown to be worse.")
+    ] = "",
     cluster: Annotated[str | None, typer.Option(help="Column of users or requests. Default: group_id.")] = None,
     primary: Annotated[str, typer.Option(help="Heads to be proved. Default: all but the guardrails.")] = "",
     guardrail: Annotated[str, typer.Option(help="Heads that must only not be shown to be worse.")] = "",
@@ -55,6 +58,7 @@ def gate_command(
         profile=profile,
         config=config,
         slices=None if slices is None else parse_slices(slices),
+        watched=parse_slices(watch),
         cluster=cluster,
         primary=parse_names(primary),
         guardrail=parse_names(guardrail),

@@ -23,10 +23,11 @@ import pyarrow.parquet as pq
 from mmoe.data.aside import exclusive, written_aside
 from mmoe.data.score_set import ScoreSet, Slicing, flat, group_codes
 from mmoe.errors import CorruptionError, EvaluationError
+from mmoe.schema import SCORE_COLUMNS, VIEW_TYPE
 
 Floats = npt.NDArray[np.floating[Any]]
 ROW_GROUP = 1 << 18
-FIXED = {"example_id", "group_id", "head", "logit", "label", "weight"}
+FIXED = SCORE_COLUMNS - {VIEW_TYPE}
 
 
 def write_scores(

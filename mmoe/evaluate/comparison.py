@@ -37,6 +37,8 @@ class Comparison:
     primary: tuple[str, ...]
     slices: tuple[str, ...]
     """Slice columns that are judged."""
+    watched: tuple[str, ...] = ()
+    """Those of them on which nothing must be proved: the challenger must only not be shown to be worse."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ def gate_files(
     profile: str = "lift",
     config: GateConfig | None = None,
     slices: Mapping[str, Sequence[str]] | None = None,
+    watched: Mapping[str, Sequence[str]] | None = None,
     cluster: str | None = None,
     primary: Sequence[str] = (),
     guardrail: Sequence[str] = (),
@@ -23,13 +24,15 @@ def gate_files(
     """Judge one model's score sets against another's, with their metrics.
 
     Files or folders a side. slices: column -> values that must occur (none named: those found); None: those of
-    config.slices that are there. cluster: column whose rows may depend on each other, by default group_id where it is
+    config.slices that are there. watched: the same of columns on which the challenger must only not be shown to be
+    worse. cluster: column whose rows may depend on each other, by default group_id where it is
     there. primary: heads to be proved, by default all but the guardrails. Raises EvaluationError.
     """
     config = config or GateConfig()
     chosen_profile(config, profile)
     names = tuple(slices if slices is not None else config.slices)
-    before, after = (read_score_files(side, cluster=cluster, slices=names) for side in (champion, challenger))
+    columns = (*names, *(watched or {}))
+    before, after = (read_score_files(side, cluster=cluster, slices=columns) for side in (champion, challenger))
     if slices is None:
         names = tuple(name for name in names if name in before.slices)
     heads = tuple(dict.fromkeys((*before.heads, *after.heads, *primary, *guardrail)))
@@ -40,6 +43,7 @@ def gate_files(
         config=config.model_copy(update={"slices": names}),
         heads=heads,
         primary=primary or [head for head in heads if head not in guardrail],
-        expected=slices,
+        expected={**(slices or {}), **(watched or {})},
+        watched=tuple(watched or {}),
         with_metrics=True,
     )

@@ -3,17 +3,17 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from statistics import NormalDist
 
 import numpy as np
 
 from mmoe.config import ProfileConfig
 from mmoe.evaluate.comparison import Comparison
 from mmoe.evaluate.metrics import calibration_error, normalised_entropy
-from mmoe.evaluate.statistics import quantile
 from mmoe.evaluate.verdict import Calibration, Finding, Word
 
-CHANCE = 0.95
-"""Confidence with which a slice's calibration must be shown to be worse."""
+CHANCE = 0.05
+"""Risk that any slice's calibration fails though it grew by no more than its bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +45,21 @@ class Facts:
     learned_through: date | None = None
 
 
-def judge_calibration(profile: ProfileConfig, found: Calibration) -> Finding:
+def judge_calibrations(profile: ProfileConfig, found: Sequence[Calibration]) -> list[Finding]:
+    """Slices share the risk that one of them fails by chance (Bonferroni), however many there are."""
+    slices = sum(each.slice is not None for each in found)
+    reach = NormalDist().inv_cdf(1 - CHANCE / max(1, slices))
+    return [judge_calibration(profile, each, reach) for each in found]
+
+
+def judge_calibration(profile: ProfileConfig, found: Calibration, reach: float) -> Finding:
     """How much further than the champion's the challenger's calibration ratio is from 1, in logarithms.
 
-    On a slice the growth must exceed the bound by more than chance: few positives measure a rate badly.
+    On a slice the growth must exceed the bound by `reach` standard errors: few positives measure a rate badly.
     """
     most = profile.max_calibration_shift
     growth = abs(np.log(found.challenger)) - abs(np.log(found.champion))
-    chance = 0.0 if found.slice is None else quantile(CHANCE) * found.error
+    chance = 0.0 if found.slice is None else reach * found.error
     word: Word = "fail" if growth - chance > most else "pass"
     reason = (
         f"predicted over observed rate {found.challenger:.3f} (champion {found.champion:.3f}); "

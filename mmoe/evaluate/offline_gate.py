@@ -13,7 +13,7 @@ from mmoe.evaluate.alignment import Pair, pair_scores
 from mmoe.evaluate.comparison import Comparison, HeadResult, compare_heads, primary_mean
 from mmoe.evaluate.guardrails import (
     Facts,
-    judge_calibration,
+    judge_calibrations,
     judge_facts,
     judge_floors,
     judge_score_shift,
@@ -34,20 +34,24 @@ def evaluate_gate(
     heads: Sequence[str],
     primary: Sequence[str],
     expected: Mapping[str, Collection[str]] | None = None,
+    watched: Sequence[str] = (),
     facts: Facts | None = None,
     with_metrics: bool = False,
 ) -> GateResult:
     """Judge the challenger on the slices of config.slices.
 
-    expected: slice column -> values that must occur. facts: what score sets cannot say; None judges by score sets
-    alone, and lists what could not be judged. Raises EvaluationError when the score sets share no rows or contradict
-    each other, or the profile does not exist.
+    watched: further slice columns, on which it must only not be shown to be worse. expected: slice column -> values
+    that must occur. facts: what score sets cannot say; None judges by score sets alone, and lists what could not be
+    judged. Raises EvaluationError when the score sets share no rows or contradict each other, or the profile does not
+    exist.
     """
     profile = chosen_profile(config, profile_name)
     pair = pair_scores(champion, challenger)
+    judged_by = tuple(dict.fromkeys((*config.slices, *watched)))
     comparison = Comparison(
         champion=pair.champion, challenger=pair.challenger, config=config, profile=profile, primary=tuple(primary),
-        slices=tuple(name for name in config.slices if name in pair.champion.slices),
+        slices=tuple(name for name in judged_by if name in pair.champion.slices),
+        watched=tuple(name for name in watched if name not in config.slices),
     )  # fmt: skip
     usable = [head for head in heads if head in champion.heads and head in challenger.heads]
     results = dict(zip(usable, compare_heads(comparison, usable, with_metrics=with_metrics), strict=True))
@@ -58,10 +62,10 @@ def evaluate_gate(
         *judge_sets(pair, facts),
         *(() if facts is None else judge_facts(profile, pair.champion.days, facts)),
         *missing_heads(heads, usable, comparison.primary),
-        *missing_slices(config.slices, pair, expected or {}),
+        *missing_slices(judged_by, pair, expected or {}),
         *judged,
         *floors(comparison, lifts),
-        *(judge_calibration(profile, each) for each in calibration),
+        *judge_calibrations(profile, calibration),
         *(judge_score_shift(profile, head, result.score_shift) for head, result in results.items()),
     )
     verdict, planned = overall(findings), rows_planned(comparison, lifts)

@@ -24,14 +24,10 @@ def rows_planned(comparison: Comparison, lifts: Sequence[Lift]) -> int | None:
     primary head that truly loses `slice_loss` on one slice is refused. None where nothing could be measured.
     """
     rows = comparison.champion.rows
-    known = [(lift, bounds_of(comparison, lift)) for lift in lifts if lift.standard_error]
+    known = [(lift, bounds_for(comparison, lift)) for lift in lifts if lift.standard_error]
     factors = [passing(comparison, known), *(catching(comparison, lift, len(lifts) - 1) for lift, _ in known)]
     factors += [measuring(comparison, lift) for lift in lifts if lift.lift is None]
     return round(rows * max(factors)) if known else None
-
-
-def bounds_of(comparison: Comparison, lift: Lift) -> Bounds:
-    return bounds_for(comparison.profile, comparison.primary, lift)
 
 
 def passing(comparison: Comparison, known: Sequence[tuple[Lift, Bounds]]) -> float:
@@ -70,7 +66,7 @@ def freedom_of(lift: Lift) -> float:
 def measuring(comparison: Comparison, lift: Lift) -> float:
     """How many times these rows would give a primary slice enough labels to be measured at all."""
     rarest = min(lift.positives, lift.rows - lift.positives)
-    judged = lift.head in comparison.primary and bounds_of(comparison, lift).prove is not None
+    judged = lift.head in comparison.primary and bounds_for(comparison, lift).prove is not None
     return comparison.config.min_positives / rarest if judged and rarest else 0.0
 
 
@@ -88,7 +84,7 @@ def rows_to_settle(
     reach = quantile(comparison.config.confidence) + NORMAL.inv_cdf(PASS)
     factors = []
     for lift, finding in zip(lifts, findings, strict=True):
-        prove = bounds_of(comparison, lift).prove
+        prove = bounds_for(comparison, lift).prove
         if finding.verdict == "inconclusive" and lift.lift is not None and prove is not None:
             distance = abs(lift.lift - prove)
             factors.append((reach * (lift.standard_error or 0.0) / distance) ** 2 if distance else float("inf"))

@@ -9,7 +9,6 @@ refused by Holm's procedure, so that a sound model with a hundred slices is not 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmoe.config import ProfileConfig
 from mmoe.evaluate.comparison import Comparison
 from mmoe.evaluate.statistics import holm, worse_than
 from mmoe.evaluate.verdict import Finding, Lift, Word
@@ -24,13 +23,15 @@ class Bounds:
     """An interval below it fails."""
 
 
-def bounds_for(profile: ProfileConfig, primary: Sequence[str], lift: Lift) -> Bounds:
+def bounds_for(comparison: Comparison, lift: Lift) -> Bounds:
+    profile = comparison.profile
     if lift.head is None:
         return Bounds(rule="lift", prove=profile.prove_lift, refuse=profile.min_lift)
-    if lift.head not in primary:
+    if lift.head not in comparison.primary:
         return Bounds(rule="guardrail", prove=None, refuse=profile.slice_margin)
     rule = "head" if lift.slice is None else "slice"
-    return Bounds(rule=rule, prove=profile.prove_slices, refuse=profile.slice_margin)
+    prove = None if lift.slice_by in comparison.watched else profile.prove_slices
+    return Bounds(rule=rule, prove=prove, refuse=profile.slice_margin)
 
 
 def judge_lifts(comparison: Comparison, lifts: Sequence[Lift]) -> list[Finding]:
@@ -43,7 +44,7 @@ def refused_lifts(comparison: Comparison, lifts: Sequence[Lift]) -> set[int]:
     """Positions of the lifts that are shown to be worse: the mean by itself, heads and slices by Holm."""
     level = (1 - comparison.config.confidence) / 2
     claims = {
-        index: p_value(lift, bounds_for(comparison.profile, comparison.primary, lift).refuse)
+        index: p_value(lift, bounds_for(comparison, lift).refuse)
         for index, lift in enumerate(lifts)
         if lift.lift is not None
     }
@@ -59,7 +60,7 @@ def p_value(lift: Lift, bound: float) -> float:
 
 
 def judge_lift(comparison: Comparison, lift: Lift, *, refused: bool) -> Finding:
-    bounds = bounds_for(comparison.profile, comparison.primary, lift)
+    bounds = bounds_for(comparison, lift)
     if lift.lift is None or lift.low is None:
         return too_small(comparison, lift, bounds)
     shown = f"{lift.lift:+.2%} [{lift.low:+.2%}, {lift.high:+.2%}]"

@@ -14,6 +14,7 @@ from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
 from mmoe.data.rows import Floats
 from mmoe.data.scores import write_scores
+from mmoe.data.slicing import slice_columns
 from mmoe.data.stream import stream_batches
 from mmoe.evaluate.calibration import Calibrator
 from mmoe.evaluate.ranking import Doubles, probabilities
@@ -21,7 +22,7 @@ from mmoe.lake.partitions import GROUP_ID
 from mmoe.lake.reader import Partition
 from mmoe.model.inputs import Inputs
 from mmoe.model.network import Network, build_network
-from mmoe.schema import EVENT_ID
+from mmoe.schema import EVENT_ID, Schema
 from mmoe.serve.export import CALIBRATOR, Precision, read_bundle, read_calibrator, weights_file
 from mmoe.train.checkpoint import load_trainable, load_weights
 from mmoe.train.loop import cpu_threads, usable_precision
@@ -91,10 +92,18 @@ class Scorer:
         """head -> (B,) what a server answers."""
         return {head: probabilities(logits) for head, logits in self.logits(inputs).items()}
 
-    def score_partition(self, partition: Partition, path: Path, *, groups: Sequence[GroupShare] = ()) -> None:
+    def score_partition(
+        self,
+        partition: Partition,
+        path: Path,
+        *,
+        groups: Sequence[GroupShare] = (),
+        schema: Schema | None = None,
+    ) -> None:
         """Write the partition's score set at `path`, atomically; rows keep the partition's order.
 
-        `groups` limits it to the groups that every share keeps. Raises EvaluationError when a logit is not finite.
+        `groups` limits it to the groups that every share keeps. `schema`: whose slices are written; None: none but
+        the view type. Raises EvaluationError when a logit is not finite.
         """
         heads = self.state.heads
         logits, labels, view_types, identities = [], [], [], []
@@ -118,6 +127,7 @@ class Scorer:
             view_type=names.take(pa.array(np.concatenate([np.empty(0, dtype=np.int64), *view_types]))),
             logits={head: logit[:, index] for index, head in enumerate(heads)},
             labels={head: label[:, index] for index, head in enumerate(heads)},
+            slices=None if schema is None else slice_columns(partition, schema, groups),
             # Rows of left out groups are judged on a day of which the other groups were learned.
             learned_days={seen.day for seen in self.state.days if not groups or seen.day != partition.day},
         )

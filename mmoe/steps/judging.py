@@ -42,6 +42,7 @@ def judge(context: Context, plan: Plan) -> GateResult:
         heads=context.schema.heads,
         primary=context.schema.primary_heads,
         expected={VIEW_TYPE: context.schema.view_type.names},
+        watched=tuple(context.schema.slices),
         facts=gather_facts(context, plan),
     )
 

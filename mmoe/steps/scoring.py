@@ -52,13 +52,15 @@ def fitted_calibrator(context: Context, plan: Plan, trainable: Path) -> Calibrat
 
 
 def score_day(context: Context, scorer: Scorer, ref: DayRef, *, groups: Sequence[GroupShare] = ()) -> Path:
-    """The scorer's score set of a day. The name holds the partition's digest: a day published anew is scored anew."""
+    """The scorer's score set of a day. The name holds the partition's digest and that of the schema's slices: a day
+    published anew, or cut otherwise, is scored anew."""
     limits = "".join(f"-{'of' if share.keep else 'but'}-{share.share:g}" for share in groups)
-    name = f"{scorer.digest}-{ref.digest[:12]}{limits}"
+    cut = f"-by-{context.schema.slices_digest[:8]}" if context.schema.slices else ""
+    name = f"{scorer.digest}-{ref.digest[:12]}{limits}{cut}"
 
     def write(path: Path) -> None:
         partition = open_day(context, ref)
-        scorer.score_partition(partition, path, groups=groups)
+        scorer.score_partition(partition, path, groups=groups, schema=context.schema)
         verify_scores(context.store, context.schema, path, partition=partition, name=name, whole=not groups)
         typer.echo(f"scored {ref.day}")
 

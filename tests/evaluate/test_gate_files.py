@@ -117,6 +117,15 @@ def test_a_planted_slice_regression_is_named(write):
                                       if each.verdict == "fail"}  # fmt: skip
 
 
+def test_a_watched_column_is_read_and_judged_beside_the_slices(write):
+    champion, challenger = frames(60_000)
+    spoilt = challenger.assign(logit=np.where(challenger.hour == 2, np.random.default_rng(3).normal(size=60_000),
+                                              challenger.logit))  # fmt: skip
+    result = judge(write(champion, spoilt), watched={"hour": []})
+    assert ("slice", "hour", "2", "fail") in {(each.rule, each.slice_by, each.slice, each.verdict)
+                                              for each in result.findings}  # fmt: skip
+
+
 def test_slices_that_were_asked_for_and_are_not_there_fail_closed(write):
     paths = write(*frames())
     absent = judge(paths, slices={"new_user": []})

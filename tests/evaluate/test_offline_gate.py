@@ -8,8 +8,8 @@ from scoresets import DAY, score_set
 from mmoe.config import PROFILES, GateConfig
 from mmoe.errors import EvaluationError
 from mmoe.evaluate.guardrails import Facts
-from mmoe.evaluate.metrics import probabilities
 from mmoe.evaluate.offline_gate import evaluate_gate
+from mmoe.evaluate.ranking import probabilities
 from mmoe.evaluate.verdict import GateResult
 
 HEADS, PRIMARY, VIEWS = ("click", "hide"), ("click",), ("home_feed", "search")
@@ -75,6 +75,15 @@ def test_a_slice_made_worse_is_caught_although_the_whole_is_better(profile):
     result = judge(champion, spoilt(challenger), profile)
     assert ("slice", "click", "search") in places(result, "fail")
     assert result.verdict == "fail"
+
+
+def test_a_watched_slice_refuses_what_is_worse_there_and_asks_for_no_proof():
+    champion, challenger = score_sets(40_000)
+    worse = judge(champion, spoilt(challenger, slice_by="hour", name="1"), watched=["hour"])
+    assert ("slice", "click", "1") in places(worse, "fail") and worse.verdict == "fail"
+    few = judge(*score_sets(before=0.5, after=0.5), watched=["hour"])
+    assert not [place for place in places(few, "inconclusive") if place[2] in {"0", "1", "2"}]
+    assert judge(champion, challenger, watched=["new_user"]).verdict == "fail"
 
 
 def test_every_declared_slice_column_is_judged_and_no_other():

@@ -1,6 +1,7 @@
 """mmoe.serve.scorer: score sets that equal the network's own logits, row by row."""
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import DayTeacher, Teacher
 from mmoe.errors import CorruptionError
 from mmoe.evaluate.calibration import Calibrator, Isotonic, Platt
+from mmoe.schema import Slice
 from mmoe.serve.export import export_bundle
 from mmoe.serve.scorer import Scorer
 from mmoe.train.checkpoint import load_trainable
@@ -105,6 +107,17 @@ def test_a_group_share_scores_only_its_rows(bundle, partition, tmp_path) -> None
     kept = share.mask(pq.read_table(partition.files[0])["group_id"].combine_chunks())
     scores = read_scores([tmp_path / "share"])
     assert scores.rows == kept.sum() and 0 < scores.rows < partition.rows
+
+
+def test_declared_slices_are_columns_of_the_score_set(bundle, partition, small_schema, tmp_path) -> None:
+    cut = small_schema.model_copy(update={"slices": {"age": Slice(of="age", edges=(30,))}})
+    share = GroupShare(salt="s", share=0.3, keep=True)
+    Scorer.load(bundle, threads=1).score_partition(partition, tmp_path / "cut", groups=[share], schema=cut)
+    scores = read_scores([tmp_path / "cut"])
+    table = pq.read_table(partition.files[0]).filter(pc.is_in(pc.field("event_id"), scores.example_id))
+    age = table["age"].to_numpy()
+    names = np.array(scores.slices["age"].names)[scores.slices["age"].codes]
+    assert (names == np.where(np.isnan(age), "missing", np.where(age < 30, "under 30", "from 30"))).all()
 
 
 def test_a_share_without_rows_is_an_empty_score_set(bundle, partition, tmp_path) -> None:
