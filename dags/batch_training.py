@@ -5,7 +5,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from mmoe_airflow.approve import AskOnce
-from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL, TRAINING_QUEUE
+from mmoe_airflow.assets import PROMOTING, RETRYING, TRAINING_POOL, TRAINING_QUEUE
 from mmoe_airflow.calendar import on_calendar
 from mmoe_airflow.promote import Promote
 from mmoe_airflow.step import Step
@@ -99,7 +99,7 @@ with DAG(
     )  # fmt: skip
     promote = Promote(
         task_id="promote", command=["promote-plan"], options={**chosen, "as-of": as_of}, approval_task="approval",
-        pool=PROMOTION_POOL,
+        **PROMOTING,
         doc_md="Checks the answer, the digest, the model's age and the champion, then moves the aliases.",
     )  # fmt: skip
     mature >> plan >> score_teacher >> train >> catch_up >> evaluate >> gate >> report >> approval >> promote

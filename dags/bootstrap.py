@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from mmoe_airflow.assets import PROMOTION_POOL, RETRYING, TRAINING_POOL, TRAINING_QUEUE
+from mmoe_airflow.assets import PROMOTING, RETRYING, TRAINING_POOL, TRAINING_QUEUE
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -43,6 +43,6 @@ with DAG(
     install = Step(
         task_id="install", command=["install"],
         options={**chosen, "actor": "{{ dag_run.triggering_user_name or 'airflow' }}"},
-        pool=PROMOTION_POOL, doc_md="Registers the version and sets the champion alias, if there is none.",
+        **PROMOTING, doc_md="Registers the version and sets the champion alias, if there is none.",
     )  # fmt: skip
     plan >> train >> install

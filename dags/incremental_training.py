@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 
-from mmoe_airflow.assets import FRESH_PARTITION, PROMOTION_POOL, RETRYING, TRAINING_POOL, TRAINING_QUEUE
+from mmoe_airflow.assets import FRESH_PARTITION, PROMOTING, RETRYING, TRAINING_POOL, TRAINING_QUEUE
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -58,6 +58,6 @@ with DAG(
     promote = Step(
         task_id="promote", command=["promote-plan"],
         options={**chosen, "actor": "incremental_training", "as-of": "{{ params.day or partition_key }}"},
-        pool=PROMOTION_POOL, doc_md="Moves the champion alias on a pass.",
+        **PROMOTING, doc_md="Moves the champion alias on a pass.",
     )  # fmt: skip
     plan >> monitor >> train >> evaluate >> gate >> report >> promote

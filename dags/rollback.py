@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from mmoe_airflow.assets import PROMOTION_POOL, RETRYING
+from mmoe_airflow.assets import FIRST_IN_POOL, PROMOTION_POOL, RETRYING
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -34,7 +34,7 @@ with DAG(
     default_args={**RETRYING, "execution_timeout": timedelta(minutes=30)},
 ):  # fmt: skip
     rollback = Step(
-        task_id="rollback", command=["rollback"], pool=PROMOTION_POOL,
+        task_id="rollback", command=["rollback"], pool=PROMOTION_POOL, **FIRST_IN_POOL,
         options={
             "to": "{{ params.version }}",
             "expected-champion": "{{ params.expected_champion }}",

@@ -41,6 +41,10 @@ class EvaluationError(MmoeError, ValueError):
     """Score sets or gate rules cannot be evaluated."""
 
 
+class NoScoresError(EvaluationError):
+    """A side of a comparison has no scores at all."""
+
+
 class RegistryError(MmoeError):
     """The model registry refuses or lacks what was asked."""
 

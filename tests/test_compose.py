@@ -67,7 +67,7 @@ def test_a_missing_secret_is_named(tmp_path: Path, name: str) -> None:
 def test_no_secret_has_a_default() -> None:
     defaults = re.findall(r"\$\{(\w+):?-", COMPOSE.read_text())
     places = {"AIRFLOW_PORT", "MLFLOW_PORT", "MMOE_SCHEMA_FILE", "MMOE_REGISTERED_MODEL", "MMOE_TRAINING_QUEUE"}
-    assert set(defaults) == places
+    assert set(defaults) == places | {"MMOE_OVERRIDE_USERS", "MMOE_MLFLOW_URL"}
 
 
 def test_the_pools_are_those_that_the_dags_use() -> None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from mmoe.data.score_set import Codes, ScoreSet, Slicing, flat, group_codes
 from mmoe.data.scores import all_learned, learned_days
-from mmoe.errors import EvaluationError
+from mmoe.errors import EvaluationError, NoScoresError
 
 GROUP, ONLY_HEAD = "group_id", "score"
 MOST_SLICES = 1000
@@ -92,7 +92,7 @@ def parquet_files(sources: Sequence[Path]) -> list[Path]:
     for source in sources:
         found = sorted(source.rglob("*.parquet")) if source.is_dir() else [source]
         if not found or not all(path.is_file() for path in found):
-            raise EvaluationError(f"{source}: no Parquet file there; give a score set's file or its folder.")
+            raise NoScoresError(f"{source}: no Parquet file there; give a score set's file or its folder.")
         files += found
     return files
 
@@ -146,7 +146,7 @@ def lay_out(table: pa.Table, origin: str) -> Layout:
     codes = encoded.indices.to_numpy(zero_copy_only=False)
     rows = {name: np.flatnonzero(codes == code) for code, name in enumerate(encoded.dictionary.to_pylist())}
     if not rows:
-        raise EvaluationError(f"{origin}: no rows; give a score set with rows.")
+        raise NoScoresError(f"{origin}: no rows; give a score set with rows.")
     of_heads = {name: ids.take(pa.array(mine)) for name, mine in rows.items()}
     for name, each in of_heads.items():
         repeats = len(each) - pc.count_distinct(each).as_py()

@@ -25,6 +25,12 @@ def main(folder: str) -> None:
             "tasks": {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks},
             "retries": {task.task_id: task.retries for task in dag.tasks},
             "timeouts": {task.task_id: task.execution_timeout is not None for task in dag.tasks},
+            "minutes": {
+                task.task_id: task.execution_timeout.total_seconds() / 60
+                for task in dag.tasks
+                if task.execution_timeout is not None
+            },
+            "weights": {task.task_id: task.priority_weight for task in dag.tasks},
             "pools": {task.task_id: task.pool for task in dag.tasks},
             "tags": sorted(dag.tags),
             "doc": bool(dag.doc_md),

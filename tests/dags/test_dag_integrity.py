@@ -71,6 +71,15 @@ def test_every_step_retries_and_times_out_but_no_approval_is_asked_twice(inspect
         assert dag["timeouts"][task] == (task != "approval"), task
 
 
+def test_a_rollback_goes_first_and_waits_half_an_hour_at_most_for_the_change_before_it(inspected):
+    changes = {"batch_training": "promote", "incremental_training": "promote", "bootstrap": "install"}
+    for dag_id, task in changes.items():
+        dag = inspected["dags"][dag_id]
+        assert [name for name, pool in dag["pools"].items() if pool == "promotion"] == [task], dag_id
+        assert dag["minutes"][task] <= 30
+        assert dag["weights"][task] < inspected["dags"]["rollback"]["weights"]["rollback"]
+
+
 def test_training_and_promotion_have_pools(inspected):
     batch = inspected["dags"]["batch_training"]["pools"]
     assert {batch[task] for task in ("score_teacher", "train", "catch_up", "evaluate")} == {"training"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,10 @@ from every_store import ceph, make_bucket, moto, session  # noqa: F401  # fixtur
 
 KILL_AFTER_DAYS = 5
 LONGEST = 2700
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +51,13 @@ def served(demo: Demo):
     yield f"http://127.0.0.1:{airflow}", f"http://127.0.0.1:{mlflow}", passwords
     subprocess.run(demo_command("down", "--home", demo.home), cwd=ROOT, check=True)
     assert processes_of(demo.home) == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield browser
+        browser.close()

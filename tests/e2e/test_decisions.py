@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-from test_browser import FLAGS
 
 from mmoe.demo.airflow_api import Airflow, wait_until
 from mmoe.registry import Records
@@ -28,16 +27,6 @@ PATIENCE_MS = 120_000
 """A page of Airflow's own takes long while its scheduler starts tasks on the same two cores."""
 SMALL_RUN = {"train_days": 1, "catch_up_days": 0, "holdout_days": 1, "distillation": "off"}
 """One day of training: the model is not better, and the second run of the same plan takes up all its work."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

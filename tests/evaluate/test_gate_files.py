@@ -68,10 +68,21 @@ def test_the_command_ends_with_the_verdict_and_its_exit_code(write, tmp_path):
 
 def test_errors_and_usage_have_codes_of_their_own(write, tmp_path):
     champion, challenger = write(*frames(1000))
-    code, result, found = run(tmp_path / "nothing", challenger, cwd=tmp_path)
+    code, result, found = run(champion, tmp_path / "nothing", cwd=tmp_path)
     assert code == 1 and "no Parquet file there" in found.stderr and "error" in result
     code, _, found = run(champion, challenger, "--profile", "best", cwd=tmp_path)
     assert code == 2 and "lift, parity, refresh" in found.stderr
+
+
+def test_a_champion_without_scores_fails_closed_with_a_reason_per_rule(write, tmp_path):
+    champion, challenger = frames(1000)
+    empty, scored = write(champion[:0], challenger)
+    code, result, found = run(tmp_path / "nothing", scored, "--profile", "refresh", cwd=tmp_path)
+    assert (code, result["verdict"]) == (3, "fail") and "baseline present: the champion has no scores" in found.stdout
+    failed = {(each["rule"], each["head"]) for each in result["findings"] if each["verdict"] == "fail"}
+    assert {("baseline present", None), ("lift", None), ("head", "click"), ("calibration", "click")} <= failed
+    assert result["metrics"]["challenger"][0]["auc"] > 0.5
+    assert run(empty, scored, cwd=tmp_path)[0] == 3
 
 
 def test_the_gate_on_files_needs_no_torch_and_no_mlflow():
