@@ -118,11 +118,11 @@ def gate_plan(plan_id: PlanId, save: Save = None) -> None:
 
 @training.command()
 def report(
-    version: Annotated[str | None, typer.Argument(help="Find this version's report.")] = None,
+    version: Annotated[str | None, typer.Argument(help="Make this version's report anew.")] = None,
     plan_id: MaybePlanId = None,
     source_run: Annotated[str, typer.Option(help="The Airflow run.")] = "shell",
 ) -> None:
-    """Where a version's report lies; or, with --plan, write the report of a plan's challenger."""
+    """Make a version's report anew, JSON and HTML; or, with --plan, write that of a plan's challenger."""
     if (version is None) == (plan_id is None):
         raise typer.BadParameter("give a version, or --plan")
     if version is not None:

@@ -66,15 +66,40 @@ def gather(context: Context, plan: Plan, gate: GateResult, *, version: str, sour
         retention=attestation(context, max(held_out) + timedelta(days=1)),
         reproduce=reproduction(plan),
         config=plan.config,
-        decision=next(
-            (
-                decision(record)
-                for record in reversed(Records(context.settings).read())
-                if record.report == plan.digest and record.state == "done"
-            ),
-            None,
-        ),
+        decision=decided(context, plan.digest),
     )
+
+
+def renewed(context: Context, report: Report) -> Report:
+    """The report with what has become of it: who decided, which days have expired, what the ledger attests now.
+
+    What was judged and measured stays as it was.
+    """
+    behind = horizon(context.store)
+    distilled = report.distillation
+    if distilled is not None:
+        known = lineage(Registry(context.settings).versions(), distilled.teacher_version, behind)
+        distilled = distilled.model_copy(update={"lineage": tuple(known) or distilled.lineage})
+    changes = {
+        "challenger": aged(report.challenger, behind),
+        "champion": aged(report.champion, behind),
+        "distillation": distilled,
+        "retention": attestation(context, max(report.gate.days) + timedelta(days=1)),
+        "decision": decided(context, report.report),
+    }
+    return report.model_copy(update=changes)
+
+
+def aged(model: Model, behind: date | None) -> Model:
+    gone = {"expired": True, "rows": None}
+    days = (used.model_copy(update=gone) if behind and used.day < behind else used for used in model.days)
+    return model.model_copy(update={"days": tuple(days)})
+
+
+def decided(context: Context, report: str) -> Decision | None:
+    """The newest promotion that was decided from a report."""
+    records = reversed(Records(context.settings).read())
+    return next((decision(each) for each in records if each.report == report and each.state == "done"), None)
 
 
 def decision(record: PromotionRecord) -> Decision:

@@ -1,14 +1,22 @@
 """Steps by version: promote it, find its report, and how the champion changed."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from mmoe.errors import RegistryError
+from pydantic import ValidationError
+
+from mmoe.errors import MmoeError, RegistryError
 from mmoe.registry import Registry
+from mmoe.report.data import Report
+from mmoe.report.render import render
 from mmoe.steps.context import Context
 from mmoe.steps.plan import load_plan
-from mmoe.steps.release import promote_step, saved_verdict
+from mmoe.steps.release import promote_step, saved_verdict, write_report
+from mmoe.steps.reporting import gather, renewed
 
 
 def promote_version_step(
@@ -28,17 +36,56 @@ def promote_version_step(
 
 
 def report_version_step(context: Context, version: str) -> dict[str, Any]:
-    """Where a version's report lies, fetched from MLflow if it is not here. Raises RegistryError if it has none."""
+    """Make a version's report anew, JSON and HTML, here and in MLflow; `changed` says whether anything differed.
+
+    What was judged and measured is taken from MLflow's copy, or else from the one here, or else from its plan. Who
+    decided, which days have expired and what the ledger attests are as of now. Raises RegistryError where none is left.
+    """
     registry = Registry(context.settings)
-    report = required_report(registry, version)
-    folder = context.settings.reports / report
-    if not all((folder / name).is_file() for name in ("report.html", "report.json")):
-        registry.download_report(version, folder)
-    found = registry.version(version)
+    name, found = required_report(registry, version), registry.version(version)
+    folder = context.settings.reports / name
+    here, kept = contents(folder), kept_in_mlflow(context, registry, version)
+    report = current_report(context, name, version, (kept, here))
+    wanted = {"report.html": render(report), "report.json": report.model_dump_json(indent=1)}
+    changed = not (here == kept == wanted and (folder / "summary.json").is_file())
+    if changed:
+        write_report(context, registry, report, found.run_id)
     return {
-        "version": version, "report": report, "verdict": found.verdict, "html": path_of(folder, "report.html"),
-        "json": path_of(folder, "report.json"),
+        "version": version, "report": name, "verdict": found.verdict, "changed": changed,
+        "html": path_of(folder, "report.html"), "json": path_of(folder, "report.json"),
     }  # fmt: skip
+
+
+def current_report(context: Context, name: str, version: str, copies: Sequence[Mapping[str, str]]) -> Report:
+    """From the first copy that this release reads, or else from its plan. Raises RegistryError."""
+    for copy in copies:
+        with suppress(KeyError, ValidationError):
+            return renewed(context, Report.model_validate_json(copy["report.json"]))
+    try:
+        plan = load_plan(context.settings, name)
+        return gather(context, plan, saved_verdict(context, plan), version=version, source_run="shell")
+    except MmoeError as error:
+        raise RegistryError(
+            f"version={version}: neither MLflow nor {context.settings.reports} keeps a readable report {name}, and it "
+            f"cannot be made again: {error}"
+        ) from error
+
+
+def kept_in_mlflow(context: Context, registry: Registry, version: str) -> dict[str, str]:
+    context.settings.work.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=context.settings.work, prefix="report-") as aside, suppress(RegistryError):
+        registry.download_report(version, Path(aside))
+        return contents(Path(aside))
+    return {}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Name -> text of the report's files that are there."""
+    return {
+        name: (folder / name).read_text(encoding="utf-8", errors="replace")
+        for name in ("report.html", "report.json")
+        if (folder / name).is_file()
+    }
 
 
 def history_step(context: Context) -> dict[str, Any]:
