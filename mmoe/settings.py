@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mmoe.errors import SettingsError
@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     """Address of MLflow's UI as a browser reaches it; default the tracking store's, where that is a server."""
     threads: int = 0
     """CPU threads for training; 0 leaves the choice to PyTorch."""
+    checkpoint_seconds: float = Field(default=120.0, ge=0)
+    """Seconds between two checkpoints of a training, at least; writing them takes a tenth of the time at most."""
+    checkpoint_steps: int = Field(default=0, ge=0)
+    """Steps between two checkpoints, beside those by the clock; 0: by the clock alone."""
     code_commit: str = ""
     """Git commit of the code, where it lies in no checkout (an image); recorded with every training."""
     extra_stores: str = ""

@@ -1,12 +1,9 @@
 """Steps that train: teacher scores, batch, incremental; each leaves an MLflow run."""
 
-import time
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
-
-import typer
 
 from mmoe.data.teachers import Teacher
 from mmoe.errors import TrainingError
@@ -24,15 +21,15 @@ from mmoe.steps.models import (
     version_folder,
 )
 from mmoe.steps.plan import DayRef, Plan, load_plan
+from mmoe.steps.progress import speaker
 from mmoe.steps.provenance import provenance
 from mmoe.steps.remaking import confirm, recipe, run_key, threads
 from mmoe.steps.scoring import calibration_share, fitted_calibrator, holdout_share, score_day
 from mmoe.train.batch import train_batch
 from mmoe.train.incremental import train_incremental
-from mmoe.train.spec import Progress, TrainResult, network_spec
+from mmoe.train.resume import Cadence
+from mmoe.train.spec import TrainResult, network_spec
 from mmoe.train.state import CurvePoint, TrainState, model_digest
-
-SECONDS_BETWEEN_LINES = 5.0
 
 
 def score_teacher_step(context: Context, plan_id: str) -> dict[str, Any]:
@@ -60,6 +57,7 @@ def train_batch_step(context: Context, plan_id: str) -> dict[str, Any]:
         output=batch_folder(context, plan),
         threads=threads(context, plan),
         progress=speaker(),
+        cadence=cadence(context),
     )
     if plan.catch_up_days:
         run_id = log_run(context, plan, result, stage="batch", folder=result.folder, days=plan.train_days)
@@ -82,8 +80,13 @@ def train_incremental_step(context: Context, plan_id: str) -> dict[str, Any]:
         calibration=calibration_share(plan, keep=False),
         threads=threads(context, plan),
         progress=speaker(),
+        cadence=cadence(context),
     )
     return trained(plan, result) | register(context, plan, result)
+
+
+def cadence(context: Context) -> Cadence:
+    return Cadence(seconds=context.settings.checkpoint_seconds, steps=context.settings.checkpoint_steps)
 
 
 def start_folder(context: Context, plan: Plan) -> Path:
@@ -223,21 +226,3 @@ def trained(plan: Plan, result: TrainResult) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "reused": result.reused,
     }
-
-
-def speaker() -> Any:
-    """Progress as a line every few seconds: on a terminal and in Airflow's log alike."""
-    last = time.monotonic()
-
-    def speak(progress: Progress) -> None:
-        nonlocal last
-        if time.monotonic() - last < SECONDS_BETWEEN_LINES:
-            return
-        last = time.monotonic()
-        left = (progress.rows_planned - progress.rows) / max(1.0, progress.examples_per_second)
-        typer.echo(
-            f"{progress.rows:,} of {progress.rows_planned:,} rows, {progress.examples_per_second:,.0f} rows/s, "
-            f"loss {progress.loss:.4f}, {left:.0f} s left"
-        )
-
-    return speak

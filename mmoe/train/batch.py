@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mmoe.config import ModelConfig, Params
@@ -9,6 +10,7 @@ from mmoe.data.aside import exclusive
 from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import Moments, measure_moments
+from mmoe.data.order import Position
 from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import Teacher
 from mmoe.lake.reader import Partition
@@ -19,6 +21,7 @@ from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
+from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints, checkpoint_path
 from mmoe.train.spec import (
     ReportProgress,
     TrainResult,
@@ -43,12 +46,14 @@ def train_batch(
     output: Path,
     threads: int = 0,
     progress: ReportProgress | None = None,
+    cadence: Cadence = EVERY_TWO_MINUTES,
 ) -> TrainResult:
     """Train `model` on the partitions, oldest first, into the folder `output`.
 
     `calibration` keeps rows of the newest day out of training, for the calibrator.
     The folder appears whole or not at all; when it is already there, made of the same inputs, it is returned at once.
-    On one machine the same inputs give the same bits. Teachers are ignored when distillation is disabled.
+    On one machine the same inputs give the same bits, also when the training was killed and goes on from its last
+    checkpoint, which lies beside `output` until that is there. Teachers are ignored when distillation is disabled.
     Raises TrainingError, or CorruptionError for damaged score sets.
     """
     run = BatchRun(
@@ -60,7 +65,10 @@ def train_batch(
         calibration=calibration,
     )
     with exclusive(output), cpu_threads(threads):
-        return finished(output, run.inputs()) or run.train(output, progress)
+        checkpoints = Checkpoints(path=checkpoint_path(output), inputs=run.inputs(), cadence=cadence)
+        result = finished(output, run.inputs()) or run.train(output, checkpoints, progress)
+        checkpoints.remove()
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +82,7 @@ class BatchRun:
     teachers: tuple[Teacher, ...]
     calibration: GroupShare | None
 
-    def train(self, output: Path, progress: ReportProgress | None) -> TrainResult:
+    def train(self, output: Path, checkpoints: Checkpoints, progress: ReportProgress | None) -> TrainResult:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
         network = build_network(network_spec(self.schema, self.model), self.params.seed)
@@ -87,10 +95,11 @@ class BatchRun:
             rows_planned=config.epochs * sum(partition.rows for partition in self.partitions),
             batch_size=config.batch_size,
             seed=self.params.seed,
+            checkpoints=checkpoints,
             warmup_share=rates.warmup_share,
             progress=progress,
         )
-        fit = loop.run(self.batches(moments))
+        fit = loop.run(partial(self.batches, moments))
         trained = Trainable(network=network, optimizer=optimizer.state(), state=self.state(moments, fit))
         return save_trainable(output, trained, fit)
 
@@ -103,8 +112,8 @@ class BatchRun:
             balance=self.params.train.balance,
         )
 
-    def batches(self, moments: Moments) -> Iterator[Batch]:
-        """Every epoch's batches, shuffled anew each time."""
+    def batches(self, moments: Moments, start: Position) -> Iterator[Batch]:
+        """Every epoch's batches from a position on, shuffled anew each epoch."""
         config = self.params.train
         return stream_batches(
             self.partitions,
@@ -114,6 +123,7 @@ class BatchRun:
             shuffle_rows=config.shuffle_rows,
             seed=self.params.seed,
             epochs=config.epochs,
+            start=start,
             teachers=self.teachers,
             groups=left_out(self.partitions[-1], self.calibration),
             with_groups=bool(self.teachers) and self.params.distillation.loss in LISTWISE,

@@ -9,6 +9,7 @@ from mmoe.config import Params
 from mmoe.data.aside import exclusive
 from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
+from mmoe.data.order import Position
 from mmoe.data.stream import stream_batches
 from mmoe.errors import SchemaError, TrainingError
 from mmoe.lake.reader import Partition
@@ -17,6 +18,7 @@ from mmoe.train.checkpoint import Trainable, load_trainable, save_trainable
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
+from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints, checkpoint_path
 from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, left_out, seen_days
 from mmoe.train.state import Stage, TrainState, model_digest
 
@@ -32,12 +34,14 @@ def train_incremental(
     calibration: GroupShare | None = None,
     threads: int = 0,
     progress: ReportProgress | None = None,
+    cadence: Cadence = EVERY_TWO_MINUTES,
 ) -> TrainResult:
     """Train the trainable folder `start` on the partitions, day after day, into the folder `output`.
 
     `holdout` and `calibration` keep rows of the newest day out of training, for the gate and for the calibrator. The
     folder appears whole or not at all; when it is already there, made of the same inputs, it is returned at once.
-    Raises SchemaError for another schema than the start's, TrainingError for a day it has already learned.
+    Killed, it goes on from its last checkpoint, to the same bits. Raises SchemaError for another schema than the
+    start's, TrainingError for a day it has already learned.
     """
     trained = load_trainable(start)
     run = IncrementalRun(
@@ -51,7 +55,10 @@ def train_incremental(
     refuse_other_schema(trained.state, schema)
     refuse_known_days(trained.state, run.partitions)
     with exclusive(output), cpu_threads(threads):
-        return finished(output, run.inputs()) or run.train(output, progress)
+        checkpoints = Checkpoints(path=checkpoint_path(output), inputs=run.inputs(), cadence=cadence)
+        result = finished(output, run.inputs()) or run.train(output, checkpoints, progress)
+        checkpoints.remove()
+        return result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +72,7 @@ class IncrementalRun:
     holdout: GroupShare | None
     calibration: GroupShare | None
 
-    def train(self, output: Path, progress: ReportProgress | None) -> TrainResult:
+    def train(self, output: Path, checkpoints: Checkpoints, progress: ReportProgress | None) -> TrainResult:
         config, rates = self.params.train, self.params.train.optimizer
         network, schema = self.start.network, self.start.state.data_schema
         optimizer = Optimizer(
@@ -84,14 +91,15 @@ class IncrementalRun:
             rows_planned=sum(partition.rows for partition in self.partitions),
             batch_size=config.batch_size,
             seed=self.params.seed,
+            checkpoints=checkpoints,
             progress=progress,
         )
-        fit = loop.run(self.batches())
+        fit = loop.run(self.batches)
         trained = Trainable(network=network, optimizer=optimizer.state(), state=self.state(fit))
         return save_trainable(output, trained, fit)
 
-    def batches(self) -> Iterator[Batch]:
-        """Days stay in order: each is shuffled by itself."""
+    def batches(self, start: Position) -> Iterator[Batch]:
+        """From a position on. Days stay in order: each is shuffled by itself."""
         state = self.start.state
         return stream_batches(
             self.partitions,
@@ -100,6 +108,7 @@ class IncrementalRun:
             batch_size=self.params.train.batch_size,
             shuffle_rows=self.params.train.shuffle_rows,
             seed=self.params.seed,
+            start=start,
             within_days=True,
             groups=left_out(self.partitions[-1], self.holdout, self.calibration),
         )

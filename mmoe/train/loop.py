@@ -1,33 +1,36 @@
-# ruff: noqa: N803  (shapes in names)
-"""The training loop: batches in, an updated network and its loss curve out."""
+"""The training loop: batches in, an updated network and its loss curve out, from a checkpoint where there is one."""
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from mmoe.data.batch import Batch
+from mmoe.data.order import Position
 from mmoe.errors import TrainingError
-from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.network import Network
-from mmoe.train.objective import Losses, Objective
+from mmoe.train.divergence import Broken, Steady, coin_loss
+from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer, warmup
-from mmoe.train.progressive import Scored, aucs, scored
+from mmoe.train.resume import Checkpoint, Checkpoints, Progressed
+from mmoe.train.running import Running
 from mmoe.train.spec import Progress, ReportProgress
-from mmoe.train.state import CurvePoint, GatePoint
+from mmoe.train.state import CurvePoint
 
 Precision = Literal["bfloat16", "float32"]
+Stream = Callable[[Position], Iterable[Batch]]
+"""The batches from a position on."""
 CURVE_POINTS = 60
+SECONDS_BETWEEN_REPORTS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What a loop did."""
+    """What a loop did, the runs before an interruption included."""
 
     rows: int
     steps: int
@@ -39,7 +42,7 @@ class Fit:
 
 @dataclass(kw_only=True)
 class Loop:
-    """One pass over a stream of batches. `progress` hears as often as the curve gets a point."""
+    """One pass over a stream of batches. `progress` hears about once a second, and at the end."""
 
     network: Network
     optimizer: Optimizer
@@ -48,75 +51,139 @@ class Loop:
     rows_planned: int
     batch_size: int
     seed: int
+    checkpoints: Checkpoints
     warmup_share: float = 0.0
     progress: ReportProgress | None = None
+    _step: int = field(default=0, init=False)
     _rows: int = field(default=0, init=False)
-    _curve: list[CurvePoint] = field(default_factory=list, init=False)
-    _pending: list[Losses] = field(default_factory=list, init=False)
-    _scored: list[Scored] = field(default_factory=list, init=False)
-    _gates: Tensor | None = field(default=None, init=False)
-    """Of the last batch."""
+    _position: Position = field(default_factory=Position, init=False)
+    _steady: Steady = field(default_factory=Steady, init=False)
+    _seconds_before: float = field(default=0.0, init=False)
+    """Of the runs that were interrupted."""
 
-    def run(self, batches: Iterable[Batch]) -> Fit:
-        """Raises TrainingError, with a diagnosis, as soon as a gradient is not finite."""
-        steps_planned = math.ceil(self.rows_planned / self.batch_size)
-        every = max(1, steps_planned // CURVE_POINTS)
-        started, step, precision = time.perf_counter(), 0, usable_precision(self.precision)
+    def __post_init__(self) -> None:
+        self._running = Running(self.objective.heads, distilled=bool(self.objective.teacher_weights))
+        self._coin = coin_loss(self.objective.head_weights, self.objective.heads)
+        self._precision = usable_precision(self.precision)
+        self._steps_planned = math.ceil(self.rows_planned / self.batch_size)
+        self._started = self._reported = time.perf_counter()
+        self._rows_before = 0
+
+    def run(self, stream: Stream) -> Fit:
+        """Raises TrainingError, with a diagnosis, as soon as a gradient is not finite or the loss has exploded; the
+        last checkpoint then holds the last good state. Raises CorruptionError for a damaged checkpoint.
+        """
+        every = max(1, self._steps_planned // CURVE_POINTS)
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)  # dropout
-            for step, batch in enumerate(batches, start=1):
-                self._learn(batch, step, precision, warmup(step - 1, steps_planned, self.warmup_share))
-                if step % every == 0:
-                    self._report(step, time.perf_counter() - started)
-        if self._pending:
-            self._report(step, time.perf_counter() - started)
+            self._restore(self.checkpoints.read(processes=1))
+            for batch in stream(self._position):
+                self._learn(batch)
+                if self._step % every == 0:
+                    self._running.close(self._step, self._rows)
+                if self.checkpoints.due(self._step) and self._steady.steady(self._coin):
+                    self.checkpoints.write(self._checkpoint())
+        if not self._running.empty:
+            self._running.close(self._step, self._rows)
         self.network.eval()
-        seconds = time.perf_counter() - started
-        return Fit(rows=self._rows, steps=step, precision=precision, curve=tuple(self._curve), seconds=seconds)
+        return Fit(
+            rows=self._rows,
+            steps=self._step,
+            precision=self._precision,
+            curve=tuple(self._running.points),
+            seconds=self._seconds,
+        )
 
-    def _learn(self, batch: Batch, step: int, precision: Precision, scale: float) -> None:
+    @property
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def _learn(self, batch: Batch) -> None:
         self.optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bfloat16"):
             outputs = self.network.outputs(batch.inputs)
         losses = self.objective(outputs, batch)
         losses.total.backward()  # type: ignore[no-untyped-call]
-        norm = self.optimizer.step(scale)
-        if not (math.isfinite(norm) and math.isfinite(losses.total.item())):
-            raise TrainingError(_diagnosis(step, batch, outputs.logits, losses, self.objective.heads))
+        scale = warmup(self._step, self._steps_planned, self.warmup_share)
+        norm, total = self.optimizer.step(scale), losses.total.item()
+        self._step += 1
+        self._steady = self._steady.after(total, self._step, self._coin)
+        if not (math.isfinite(norm) and math.isfinite(total)) or self._steady.exploded(self._coin):
+            broken = Broken(
+                step=self._step,
+                batch=batch,
+                logits=outputs.logits,
+                losses=losses,
+                heads=self.objective.heads,
+                dense_lr=self.optimizer.dense_lr * scale,
+                embedding_lr=self.optimizer.adagrad.lr,
+                norm=norm,
+                steady=self._steady,
+            )
+            raise TrainingError(f"{broken.diagnosis()} {self._last_good_state()}")
         self._rows += len(batch)
-        self._pending.append(losses)
-        self._scored.append(scored(outputs.logits, batch.labels_BH, self.objective.heads))
-        self._gates = None if outputs.gates_TBE is None else outputs.gates_TBE.detach()
+        self._position = batch.after
+        self._running.add(losses, outputs, batch)
+        self._report()
 
-    def _report(self, step: int, seconds: float) -> None:
-        task = torch.stack([losses.task for losses in self._pending]).mean(dim=0)
-        distilled = torch.stack([losses.distillation for losses in self._pending]).mean()
-        total = torch.stack([losses.total.detach() for losses in self._pending]).mean()
-        self._pending.clear()
-        self._curve.append(
-            CurvePoint(
-                step=step,
+    def _last_good_state(self) -> str:
+        path = self.checkpoints.path
+        return f"The last good state is {path}." if path.is_file() else "No checkpoint had been written yet."
+
+    def _report(self) -> None:
+        now, done = time.perf_counter(), self._rows >= self.rows_planned
+        if self.progress is None or (now - self._reported < SECONDS_BETWEEN_REPORTS and not done):
+            return
+        self._reported = now
+        task, distillation, total = self._running.means()
+        self.progress(
+            Progress(
                 rows=self._rows,
-                task=dict(zip(self.objective.heads, task.tolist(), strict=True)),
-                distillation=float(distilled) if self.objective.teacher_weights else None,
-                gates=None if self._gates is None else gate_points(self._gates, self.objective.heads),
-                auc=aucs(self._scored, self.objective.heads),
+                rows_planned=self.rows_planned,
+                loss=total,
+                task=task,
+                distillation=distillation if self._running.distilled else None,
+                examples_per_second=(self._rows - self._rows_before) / (now - self._started),
             )
         )
-        self._scored.clear()
-        if self.progress is not None:
-            done, rate = self._rows, self._rows / seconds
-            self.progress(
-                Progress(rows=done, rows_planned=self.rows_planned, loss=float(total), examples_per_second=rate)
+
+    def _checkpoint(self) -> Checkpoint:
+        """Raises TrainingError rather than keep a state with a weight that is not finite."""
+        parts = {
+            "weights": self.network.state_dict(),
+            "optimizer": self.optimizer.state(),
+            "running": self._running.state(),
+        }
+        broken = [name for name, tensor in parts["weights"].items() if not tensor.isfinite().all()]
+        if broken:
+            raise TrainingError(
+                f"step={self._step}: training has diverged: the weights {broken[0]} are not finite; lower dense_lr or "
+                f"embedding_lr in params.yaml. {self._last_good_state()}"
             )
+        tensors = {f"{part}.{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
+        progressed = Progressed(
+            inputs=self.checkpoints.inputs,
+            step=self._step,
+            rows=self._rows,
+            seconds=self._seconds,
+            positions=(self._position,),
+            steady=self._steady,
+            points=tuple(self._running.points),
+        )
+        return Checkpoint(progressed=progressed, tensors=tensors | {"random": torch.get_rng_state().unsqueeze(0)})
 
-
-def gate_points(gates_TBE: Tensor, heads: Sequence[str]) -> dict[str, GatePoint]:
-    entropies, used = entropy(gates_TBE).mean(dim=1), effective_experts(gates_TBE.mean(dim=1))
-    return {
-        head: GatePoint(entropy=float(entropies[index]), experts=float(used[index])) for index, head in enumerate(heads)
-    }
+    def _restore(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is None:
+            return
+        progressed = checkpoint.progressed
+        self.network.load_state_dict(checkpoint.part("weights"))
+        self.optimizer.load_state(checkpoint.part("optimizer"))
+        self._running.load_state(checkpoint.part("running"), progressed.points)
+        self._step, self._rows, self._rows_before = progressed.step, progressed.rows, progressed.rows
+        self._position, self._steady = progressed.positions[0], progressed.steady
+        self._seconds_before = progressed.seconds
+        torch.set_rng_state(checkpoint.tensors["random"][0])
 
 
 def usable_precision(wanted: Precision) -> Precision:
@@ -134,18 +201,3 @@ def cpu_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _diagnosis(step: int, batch: Batch, logits: dict[str, Tensor], losses: Losses, heads: tuple[str, ...]) -> str:
-    broken = [head for head, loss in zip(heads, losses.task, strict=True) if not loss.isfinite()]
-    if not batch.inputs.numeric_BN.isfinite().all():
-        cause = "numeric features hold values that are not finite; ingest the days again"
-    elif not all(logit.isfinite().all() for logit in logits.values()):
-        cause = "the network's own output is not finite; lower dense_lr or embedding_lr in params.yaml"
-    elif broken:
-        cause = f"the loss of {', '.join(broken)} is not finite; check its labels and head_weights in params.yaml"
-    elif not losses.distillation.isfinite():
-        cause = "the distillation loss is not finite; score the teacher's days again or lower distillation.weight"
-    else:
-        cause = "a gradient overflowed; lower dense_lr or clip_norm in params.yaml"
-    return f"step={step}: training has diverged: {cause}."

@@ -1,27 +1,38 @@
-"""What a model said of rows before it learned them: its AUC along the way, without a pass of its own."""
+# ruff: noqa: N803, N806  (shapes in names)
+"""What a model said of rows before it learned them: its AUC along the way, without a pass of its own.
 
-from collections.abc import Sequence
+Rows are counted by bins of their logit, so that memory does not grow with them and no row can be read back.
+Shapes: B rows, T heads, N bins.
+"""
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
-from mmoe.evaluate.metrics import roc_auc
-
-Scored = tuple[Tensor, Tensor]
-"""(B, H) logits and labels of a batch; labels hold NaN where they are not final."""
+BINS, BINS_A_UNIT = 4096, 128
+"""Logits within 16 of 0, 1/128 wide; what lies beyond goes to the outermost bins."""
 
 
-def scored(logits: dict[str, Tensor], labels: Tensor, heads: Sequence[str]) -> Scored:
-    return torch.stack([logits[head] for head in heads], dim=1).detach().float(), labels
+def no_rows(heads: int) -> Tensor:
+    return torch.zeros(heads, 2, BINS, dtype=torch.int64)
 
 
-def aucs(batches: Sequence[Scored], heads: Sequence[str]) -> dict[str, float | None]:
-    """Per head over the rows of all batches; None where a class is missing."""
-    all_logits, all_labels = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
-    found: dict[str, float | None] = {}
-    for index, head in enumerate(heads):
-        final = ~np.isnan(all_labels[:, index])
-        labels = all_labels[final, index]
-        found[head] = roc_auc(labels, all_logits[final, index]) if 0 < labels.sum() < len(labels) else None
-    return found
+def counted(logits: Mapping[str, Tensor], labels_BT: Tensor, heads: Sequence[str]) -> Tensor:
+    """(T, 2, N) rows of a batch by head, label and bin of the logit; a label that is not final (NaN) is not counted."""
+    logits_TB = torch.stack([logits[head].detach().float() for head in heads])
+    bin_TB = (logits_TB * BINS_A_UNIT + BINS / 2).clamp(0, BINS - 1).long()
+    labels_TB = labels_BT.T
+    final_TB = ~labels_TB.isnan()
+    cell_TB = (2 * torch.arange(len(heads)).unsqueeze(1) + labels_TB.nan_to_num().long()) * BINS + bin_TB
+    return torch.bincount(cell_TB[final_TB], minlength=len(heads) * 2 * BINS).view(len(heads), 2, BINS)
+
+
+def aucs(rows_T2N: Tensor, heads: Sequence[str]) -> dict[str, float | None]:
+    """Per head, rows of one bin counting as ties; None where a class is missing."""
+    negatives_TN, positives_TN = rows_T2N.double().unbind(dim=1)
+    below_TN = negatives_TN.cumsum(dim=1) - negatives_TN / 2
+    pairs_T = negatives_TN.sum(dim=1) * positives_TN.sum(dim=1)
+    won_T = (positives_TN * below_TN).sum(dim=1)
+    both = zip(heads, won_T.tolist(), pairs_T.tolist(), strict=True)
+    return {head: won / pairs if pairs else None for head, won, pairs in both}

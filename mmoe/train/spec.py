@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,8 +23,16 @@ class Progress:
     rows: int
     rows_planned: int
     loss: float
-    """Total loss, mean over the rows since the last report."""
+    """Total loss, mean over the steps since the curve's last point."""
+    task: Mapping[str, float]
+    """The same of each head's loss, and of the distillation loss where there is one."""
+    distillation: float | None
     examples_per_second: float
+    """Since this process began."""
+
+    @property
+    def seconds_left(self) -> float:
+        return (self.rows_planned - self.rows) / max(1.0, self.examples_per_second)
 
 
 ReportProgress = Callable[[Progress], None]

@@ -1,0 +1,81 @@
+# ruff: noqa: N803, N806  (shapes in names)
+"""The loss curve of a training, and what its next point is made of: sums alone, which a checkpoint can hold.
+
+Shapes: T heads, E experts.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from mmoe.data.batch import Batch
+from mmoe.model.gates import effective_experts, entropy
+from mmoe.model.network import Outputs
+from mmoe.train.objective import Losses
+from mmoe.train.progressive import aucs, counted, no_rows
+from mmoe.train.state import CurvePoint, GatePoint
+
+
+class Running:
+    """Mean losses, counts of predictions and the last gates since the last point of the curve."""
+
+    def __init__(self, heads: Sequence[str], *, distilled: bool) -> None:
+        self.heads, self.distilled = tuple(heads), distilled
+        self.points: list[CurvePoint] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums = torch.zeros(len(self.heads) + 3, dtype=torch.float64)
+        """Of each head's loss, the distillation loss, the total, and the steps."""
+        self._rows = no_rows(len(self.heads))
+        self._gates: Tensor | None = None
+        """(T, 2) mean entropy and effective experts in the last batch."""
+
+    def add(self, losses: Losses, outputs: Outputs, batch: Batch) -> None:
+        """A step."""
+        parts = (losses.task, losses.distillation.view(1), losses.total.detach().view(1), torch.ones(1))
+        self._sums += torch.cat(parts).double()
+        self._rows += counted(outputs.logits, batch.labels_BH, self.heads)
+        if outputs.gates_TBE is not None:
+            gates_TBE = outputs.gates_TBE.detach()
+            used = entropy(gates_TBE).mean(dim=1), effective_experts(gates_TBE.mean(dim=1))
+            self._gates = torch.stack(used, dim=1)
+
+    @property
+    def empty(self) -> bool:
+        return not self._sums[-1]
+
+    def means(self) -> tuple[dict[str, float], float, float]:
+        """Each head's loss, the distillation loss and the total, over the steps since the last point."""
+        *task, distillation, total = (self._sums[:-1] / self._sums[-1]).tolist()
+        return dict(zip(self.heads, task, strict=True)), distillation, total
+
+    def close(self, step: int, rows: int) -> None:
+        """Make a point of what there is, and begin anew."""
+        task, distillation, _ = self.means()
+        self.points.append(
+            CurvePoint(
+                step=step,
+                rows=rows,
+                task=task,
+                distillation=distillation if self.distilled else None,
+                gates=None if self._gates is None else gate_points(self._gates, self.heads),
+                auc=aucs(self._rows, self.heads),
+            )
+        )
+        self._clear()
+
+    def state(self) -> dict[str, Tensor]:
+        """What is not in the points yet, by name."""
+        state = {"sums": self._sums, "rows": self._rows}
+        return state if self._gates is None else state | {"gates": self._gates}
+
+    def load_state(self, state: Mapping[str, Tensor], points: Sequence[CurvePoint]) -> None:
+        self.points = list(points)
+        self._sums, self._rows, self._gates = state["sums"], state["rows"], state.get("gates")
+
+
+def gate_points(gates_T2: Tensor, heads: Sequence[str]) -> dict[str, GatePoint]:
+    rows = zip(heads, gates_T2.tolist(), strict=True)
+    return {head: GatePoint(entropy=mean, experts=used) for head, (mean, used) in rows}

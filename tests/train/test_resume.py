@@ -1,0 +1,123 @@
+"""mmoe.train.resume: a training killed anywhere goes on to the same bits; a checkpoint is whole, and its own."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from mmoe.data.order import Position
+from mmoe.errors import CorruptionError
+from mmoe.train.divergence import Steady
+from mmoe.train.resume import Cadence, Checkpoint, Checkpoints, Progressed
+
+DAYS = ["2026-03-01", "2026-03-02"]
+FILES = ("weights.safetensors", "optimizer.safetensors", "state.json")
+KILLS = {
+    "batch": [{"step": 1}, {"step": 8}, {"writing": 1}, {"writing": 3}, {"saving": 1}],
+    "incremental": [{"step": 5}, {"writing": 1}],
+}
+
+
+@pytest.fixture
+def killed_runs(tmp_path, make_partition, params, small_schema):
+    """killed_runs(runs) -> how often each run died; the models then lie in tmp_path/out."""
+    for day in DAYS:
+        make_partition(date.fromisoformat(day), rows=700)
+    job = {
+        "params": params.model_dump(mode="json"),
+        "schema": small_schema.model_dump(mode="json"),
+        "lake": str(tmp_path / "lake"),
+        "output": str(tmp_path / "out"),
+        "rows": 700,
+    }
+    job["params"]["train"]["epochs"] = 2
+
+    def run(runs) -> list[int]:
+        script = Path(__file__).with_name("killed_training.py")
+        content = json.dumps(job | {"runs": runs})
+        done = subprocess.run([sys.executable, script], input=content, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+def test_a_training_killed_anywhere_ends_as_if_it_had_not_been(killed_runs, tmp_path) -> None:
+    """Batch: 2 epochs of 6 steps, checkpoints every 3; incremental on top of it: 6 steps."""
+    runs = [
+        {"kind": kind, "name": f"{kind}{number or ''}", "kill": kill, "days": days}
+        for kind, days in (("batch", DAYS[:1]), ("incremental", DAYS[1:]))
+        for number, kill in enumerate([None, *KILLS[kind]])
+    ]
+    died = killed_runs(runs)
+    assert died == [int(run["kill"] is not None) for run in runs]
+    out = tmp_path / "out"
+    for run in runs:
+        for name in FILES:
+            whole, again = out / run["kind"] / name, out / run["name"] / name
+            assert whole.read_bytes() == again.read_bytes(), (run, name)
+    assert sorted(path.name for path in out.iterdir()) == sorted(run["name"] for run in runs)  # no checkpoint is left
+
+
+@pytest.fixture
+def checkpoints(tmp_path) -> Checkpoints:
+    return Checkpoints(path=tmp_path / "x.checkpoint.safetensors", inputs="mine", cadence=Cadence(steps=10))
+
+
+def checkpoint(inputs: str = "mine", step: int = 3) -> Checkpoint:
+    progressed = Progressed(
+        inputs=inputs, step=step, rows=300, seconds=1.5, positions=(Position(epoch=1, window=2, row=7),),
+        steady=Steady(smoothed=0.7, lowest=0.1 + 0.2, good_step=3, good_loss=0.7), points=(),
+    )  # fmt: skip
+    tensors = {"weights.a": torch.arange(6.0).view(2, 3), "weights.b.c": torch.tensor(1.5), "random": torch.ones(1, 4)}
+    return Checkpoint(progressed=progressed, tensors=tensors)
+
+
+def test_what_was_written_is_read_back_exactly(checkpoints) -> None:
+    checkpoints.write(checkpoint())
+    found = checkpoints.read(processes=1)
+    assert found.progressed == checkpoint().progressed
+    assert found.part("weights").keys() == {"a", "b.c"}
+    assert all(torch.equal(tensor, found.tensors[name]) for name, tensor in checkpoint().tensors.items())
+
+
+def test_it_says_what_it_is(checkpoints) -> None:
+    checkpoints.write(checkpoint())
+    with safe_open(checkpoints.path, framework="pt") as file:
+        header = json.loads(file.metadata()["mmoe_checkpoint"])
+    assert header["inputs"] == "mine" and header["step"] == 3 and header["positions"][0]["row"] == 7
+
+
+def test_another_plans_checkpoint_and_one_of_other_processes_are_not_gone_on_from(checkpoints) -> None:
+    assert checkpoints.read(processes=1) is None
+    checkpoints.write(checkpoint())
+    assert checkpoints.read(processes=2) is None
+    checkpoints.inputs = "another's"
+    assert checkpoints.read(processes=1) is None
+
+
+@pytest.mark.parametrize("place", [-1, 300])
+def test_a_changed_byte_is_corruption_and_the_message_says_what_to_do(checkpoints, place) -> None:
+    checkpoints.write(checkpoint())
+    content = bytearray(checkpoints.path.read_bytes())
+    content[place] ^= 1
+    checkpoints.path.write_bytes(content)
+    with pytest.raises(CorruptionError, match=r"checkpoint\.safetensors: .*remove it to train from the first row"):
+        checkpoints.read(processes=1)
+
+
+def test_a_file_that_is_no_checkpoint_is_corruption(checkpoints) -> None:
+    checkpoints.path.write_bytes(b"half a file")
+    with pytest.raises(CorruptionError, match="no readable checkpoint"):
+        checkpoints.read(processes=1)
+
+
+def test_checkpoints_are_due_by_steps_and_by_the_clock(checkpoints) -> None:
+    assert [step for step in range(1, 31) if checkpoints.due(step)] == [10, 20, 30]
+    assert Checkpoints(path=checkpoints.path, inputs="", cadence=Cadence(seconds=0)).due(1)
+    assert not Checkpoints(path=checkpoints.path, inputs="", cadence=Cadence(seconds=60)).due(1)
