@@ -16,10 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mmoe.errors import LakeError
 from mmoe.lake.blocks import open_blocks
 from mmoe.lake.coerce import flat, to_label, to_text, to_time
+from mmoe.lake.files import printable
 from mmoe.lake.partitions import GROUP_ID
-from mmoe.lake.tabular import DAMAGED, Blocks
+from mmoe.lake.tabular import DAMAGED, Blocks, is_refusal
 from mmoe.schema import EVENT_ID, EVENT_TIME, VIEW_TYPE, Schema
 
 DAY_US = 86_400_000_000
@@ -74,7 +76,8 @@ class Keyed(NamedTuple):
 def inspect(path: Path, schema: Schema, day: date | None, *, own_days: bool = True) -> Contents | None:
     """What the file holds; None for a file without rows of the log.
 
-    `day` stands in for rows that do not say theirs; with `own_days` False, every row counts to it.
+    `day` stands in for rows that do not say theirs; with `own_days` False, every row counts to it. Raises LakeError
+    when the system will not read the file, FileNotFoundError when it is gone.
     """
     found = Contents(Counter(), Counter())
     try:
@@ -86,7 +89,10 @@ def inspect(path: Path, schema: Schema, day: date | None, *, own_days: bool = Tr
                 _count(block, schema, layout, day, found)
     except FileNotFoundError:
         raise
-    except DAMAGED:
+    except DAMAGED as error:
+        if is_refusal(error):
+            said = f"{printable(str(path))}: cannot be read ({getattr(error, 'strerror', None)})"
+            raise LakeError(f"{said}; see its permissions and disk, then run it again.") from None
         return Contents(Counter({(day, None): 0}), Counter(), readable=False)
     return found
 

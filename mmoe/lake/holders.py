@@ -52,7 +52,8 @@ class Holder(Protocol):
         """Remove exactly these for good; absent ones are no error. Tries all, then raises LakeError."""
 
     def local(self, copy: Copy) -> Path:
-        """A local file with the bytes of a current copy. Raises LakeError or OSError when it is gone."""
+        """A local file with the bytes of a current copy. Raises FileNotFoundError when it is gone, LakeError when the
+        store fails."""
 
 
 class StoreHolder:
@@ -91,7 +92,12 @@ class StoreHolder:
             raise LakeError(" ".join(problems))
 
     def local(self, copy: Copy) -> Path:
-        return self._store.local_path(copy.key)
+        try:
+            return self._store.local_path(copy.key)
+        except LakeError:
+            if any(entry.key == copy.key for entry in self._store.list(copy.key)):
+                raise
+            raise FileNotFoundError(copy.key) from None
 
     def _inspected(self, stored: StoredCopy, known: Known) -> tuple[bool, date | None]:
         """Objects are only fetched where their size or name gives reason to."""
@@ -177,7 +183,10 @@ def holds_rows(path: Path, schema: Schema, known: Known) -> tuple[bool, date | N
         day = by_digest.get(file_digest(path))
         if day is not None:
             return True, day
-    contents = inspect(path, schema, None)
+    try:
+        contents = inspect(path, schema, None)
+    except LakeError:  # one file that nobody may read does not keep the others from going; the audit names it
+        return True, None
     if contents is None or (contents.readable and not contents.rows.total()):
         return False, None
     return True, min(contents.days, default=None)

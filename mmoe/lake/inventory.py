@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from mmoe.errors import CorruptionError, LakeError
+from mmoe.errors import CorruptionError
 from mmoe.lake import ledger
 from mmoe.lake.contents import Contents, inspect
 from mmoe.lake.expiry import Action, Look, Rules
@@ -86,7 +86,7 @@ def looking_into(stores: Stores) -> Look:
                 path = stores.holder(copy.holder).local(copy)
                 symlink = path.is_symlink()
                 seen[place] = None if symlink else inspect(path, stores.schema, copy.day, own_days=not whole_day)
-            except (LakeError, FileNotFoundError):  # gone since it was listed
+            except FileNotFoundError:  # gone since it was listed
                 seen[place] = None
         return seen[place]
 

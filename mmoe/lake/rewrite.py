@@ -15,7 +15,7 @@ from mmoe.lake.manifest import DataFile, Manifest, file_digest, from_json, to_js
 from mmoe.lake.partitions import manifest_key, partition_prefix, staging_prefix
 from mmoe.lake.parts import Tally
 from mmoe.lake.store import Store
-from mmoe.lake.tabular import DAMAGED, Edited
+from mmoe.lake.tabular import DAMAGED, Edited, is_refusal
 from mmoe.schema import VIEW_TYPE, Schema
 
 EXPIRED_ROWS, MASKED_LABELS = "expired_rows", "masked_labels"
@@ -82,7 +82,7 @@ def rewrite_raw(path: Path, target: Path, schema: Schema, day: date, rules: Rule
                 for block in blocks.read(None):
                     write(edit(block, schema, layout, day, rules))
     except DAMAGED as error:
-        if isinstance(error, OSError) and error.errno is not None:  # a full disk, say
+        if is_refusal(error):
             raise
         raise CorruptionError(
             f"{path.name} of {day}: is damaged, so what must go cannot be taken out of it; deliver it again or delete "

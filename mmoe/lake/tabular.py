@@ -16,6 +16,11 @@ DAMAGED = (pa.ArrowException, OSError, EOFError, ValueError, LookupError, Recurs
 """What parsers raise on files that are not what they seem. Their messages may quote values."""
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether the system would not read or write (permissions, a full or failing disk): no word about the file."""
+    return isinstance(error, OSError) and error.errno is not None
+
+
 class Edited(NamedTuple):
     """A whole block of N rows, and what is to become of them."""
 

@@ -1,5 +1,6 @@
 """Where copies hide: every registered place, and files whose name or path says nothing."""
 
+import errno
 import gzip
 import json
 import os
@@ -15,7 +16,7 @@ from lakes import AS_OF, DAYS, expire, planned, publish_day
 
 from mmoe.config import RetentionConfig
 from mmoe.errors import SettingsError
-from mmoe.lake import ledger
+from mmoe.lake import contents, ledger
 from mmoe.lake.audit import audit, last_audit, save_audit
 from mmoe.lake.holders import FolderHolder
 from mmoe.lake.inventory import known_files
@@ -156,6 +157,24 @@ def test_damaged_copies_of_rows_fail_the_audit_and_go_with_the_day_that_their_pl
     }
     save_audit(stores.store, report)
     assert last_audit(stores.store) == report
+
+
+def test_a_file_that_nobody_may_read_fails_the_audit_and_keeps_nothing_else(stores, tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    locked, dump = tmp_path / "work" / "locked", tmp_path / "work" / "dump"
+    for path in (locked, dump):
+        as_parquet(text_rows(DAYS[0]), path)
+    opened = contents.open_blocks
+
+    def refused(path):
+        if path == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path)
+
+    monkeypatch.setattr(contents, "open_blocks", refused)
+    expire(stores, KEEP_FOUR)
+    assert (locked.exists(), dump.exists()) == (True, False)
+    assert audit(stores, AS_OF, KEEP_FOUR).undated == ("home:work/locked",)
 
 
 def test_what_holds_no_rows_is_left_alone(stores, tmp_path):

@@ -1,3 +1,5 @@
+import errno
+import os
 from datetime import date, timedelta
 
 import pytest
@@ -7,7 +9,7 @@ from lakes import AS_OF, DAYS, copies_of, expire, planned, publish_day, state
 
 from mmoe.config import RetentionConfig
 from mmoe.errors import ConfigError, CorruptionError, LakeError, PartitionExpiredError
-from mmoe.lake import ledger, retention
+from mmoe.lake import contents, ledger, retention
 from mmoe.lake.audit import audit
 from mmoe.lake.holds import Hold, add_hold, end_hold
 from mmoe.lake.ingest import stage_day
@@ -79,6 +81,39 @@ def test_a_run_killed_at_any_change_ends_in_the_same_state_when_run_again(lake, 
             assert state(lake) == expected, step
             assert audit(lake, AS_OF, KEEP_FOUR).ok
     assert 15 < step < 99
+
+
+def test_what_the_system_will_not_read_is_no_damaged_file_and_nothing_is_stated_about_it(lake, landing, monkeypatch):
+    """Else a file that another run could read would be deleted whole, or pass for one without rows."""
+    parts = RetentionConfig(days=5, view_types={"search": 3}, max_share=0.9)
+    before, key = state(lake), landing / f"dt={DAYS[2]}" / "part-0.parquet"
+
+    def refused(path):
+        if path == key:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path)
+
+    opened = contents.open_blocks
+    monkeypatch.setattr(contents, "open_blocks", refused)
+    with pytest.raises(LakeError, match=rf"{key}: cannot be read \(Permission denied\); see its permissions"):
+        expire(lake, parts)
+    assert state(lake) == before
+    monkeypatch.setattr(contents, "open_blocks", opened)
+    expire(lake, parts)
+    assert audit(lake, AS_OF, parts).ok
+
+
+def test_an_object_that_its_store_does_not_give_is_not_one_without_rows(lake, monkeypatch):
+    parts = RetentionConfig(days=5, view_types={"search": 3}, max_share=0.9)
+    before = state(lake)
+
+    def failing(key):
+        raise LakeError(f"{key}: the store does not answer.")
+
+    monkeypatch.setattr(lake.store, "local_path", failing)
+    with pytest.raises(LakeError, match="the store does not answer"):
+        expire(lake, parts)
+    assert state(lake) == before
 
 
 def test_the_horizon_never_moves_back(lake):
