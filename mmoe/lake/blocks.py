@@ -15,7 +15,7 @@ from mmoe.lake.tabular import BLOCK_ROWS, Blocks, Edited
 
 HEAD_BYTES = 1 << 16
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
-PARQUET, ARROW = b"PAR1", b"ARROW1"
+PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 DELIMITERS = (",", "\t", ";", "|")
 
 
@@ -33,6 +33,8 @@ def open_blocks(path: Path) -> Iterator[Blocks | None]:
     elif head.startswith(ARROW):
         with pa.memory_map(str(path)) as source:
             yield _arrow(pa.ipc.open_file(source))
+    elif head.startswith(ARROW_STREAM):
+        yield _arrow_stream(path)
     else:
         compression = next((name for magic, name in COMPRESSED.items() if head.startswith(magic)), None)
         yield _text(path, compression)
@@ -62,13 +64,28 @@ def _arrow(file: Any) -> Blocks:
     return Blocks(names=tuple(file.schema.names), read=read, metadata=file.schema.metadata or {})
 
 
+def _arrow_stream(path: Path) -> Blocks:
+    def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        with pa.memory_map(str(path)) as source:
+            for batch in pa.ipc.open_stream(source):
+                table = pa.Table.from_batches([batch])
+                yield table if columns is None else table.select(columns)
+
+    with pa.memory_map(str(path)) as source:
+        schema = pa.ipc.open_stream(source).schema
+    return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {})
+
+
 def _text(path: Path, compression: str | None) -> Blocks | None:
     """JSON where the text opens an object or an array, else delimited text with a header of at least two names.
 
     Bytes of zero, as UTF-16 has them, do not hide a header: whoever reads on is told that the text is damaged.
     """
     with pa.input_stream(str(path), compression=compression) as stream:
-        head = stream.read(HEAD_BYTES).replace(b"\0", b"").decode("utf-8-sig", errors="replace").lstrip()
+        raw = stream.read(HEAD_BYTES)
+    if raw.startswith((PARQUET, ARROW)):
+        raise pa.ArrowInvalid("a table that was compressed once more is not looked into")
+    head = raw.replace(b"\0", b"").decode("utf-8-sig", errors="replace").lstrip()
     if head.startswith(("{", "[")):
         return open_json(path, compression)
     lines = head.splitlines(keepends=True)

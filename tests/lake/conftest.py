@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from every_store import ceph, make_bucket, moto, session  # noqa: F401  # fixtures
 from handmade import SCHEMA
+from lakes import DAYS, publish_day
 
 from mmoe.lake.inventory import Stores
 from mmoe.lake.registered import registered_stores
@@ -39,6 +40,14 @@ def any_store(lake_url: str, tmp_path: Path) -> Store:
 def stores(tmp_path: Path, store: Store) -> Stores:
     """The lake and everything else that is registered for a home at tmp_path."""
     return registered_stores(Settings(home=tmp_path, dvc_project=tmp_path / "project"), SCHEMA, store)
+
+
+@pytest.fixture
+def lake(stores: Stores) -> Stores:
+    """Six published days, each with every kind of copy that a day can have."""
+    for day in DAYS:
+        publish_day(stores, day)
+    return stores
 
 
 @pytest.fixture

@@ -40,6 +40,11 @@ def as_arrow(rows, path):
         writer.write_table(rows)
 
 
+def as_arrow_stream(rows, path):
+    with pa.ipc.new_stream(path, rows.schema) as writer:
+        writer.write_table(rows)
+
+
 def as_csv_gz(rows, path):
     with pa.output_stream(path, compression="gzip") as sink:
         pyarrow.csv.write_csv(rows, sink)
@@ -64,7 +69,7 @@ def as_json_array(rows, path):
     path.write_text(json.dumps(rows.to_pylist()))
 
 
-EVERY_FORMAT = [as_parquet, as_arrow, as_csv_gz, as_tsv, as_json_lines, as_json_array, as_split_table]
+EVERY_FORMAT = [as_parquet, as_arrow, as_arrow_stream, as_csv_gz, as_tsv, as_json_lines, as_json_array, as_split_table]
 
 
 @pytest.mark.parametrize("write", EVERY_FORMAT)
@@ -127,12 +132,14 @@ def damaged(rows, path):
     """Copies of rows that their readers give up on, by name."""
     as_csv_gz(rows, path / "whole.csv.gz")
     text = gzip.decompress((path / "whole.csv.gz").read_bytes())
+    as_parquet(rows, path / "whole.parquet")
     lines = "".join(json.dumps(row) + "\n" for row in rows.to_pylist())
     names, values = rows.column_names, [list(row.values()) for row in rows.to_pylist()]
     return {
         "cut-in-a-row.csv": text.rsplit(b",", 3)[0],
         "one-value-more.csv": text.replace(b"\n", b",more\n", 3).replace(b",more\n", b"\n", 1),
         "two-in-one.csv.gz": gzip.compress(text) + gzip.compress(b"x,y,z\n"),
+        "zipped.parquet.gz": gzip.compress((path / "whole.parquet").read_bytes()),
         "wide-characters.csv": text.decode().encode("utf-16"),
         "cut-array.json": f"[{lines}".replace("}\n{", "},\n{").encode()[:-9],
         "ragged-table.json": json.dumps({"columns": names, "data": [*values, values[0][:2]]}).encode(),
@@ -145,7 +152,8 @@ def test_damaged_copies_of_rows_fail_the_audit_and_go_with_the_day_that_their_pl
     folders = [work, work / f"dt={DAYS[0]}"]
     folders[1].mkdir(parents=True)
     files = damaged(text_rows(DAYS[0]), tmp_path)
-    (tmp_path / "whole.csv.gz").unlink()
+    for whole in ("whole.csv.gz", "whole.parquet"):
+        (tmp_path / whole).unlink()
     for folder in folders:
         for name, content in files.items():
             (folder / name).write_bytes(content)

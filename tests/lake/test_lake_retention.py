@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 from handmade import SCHEMA, deliver, raw_rows
 from interrupted import Interrupted, InterruptedStore
-from lakes import AS_OF, DAYS, copies_of, expire, planned, publish_day, state
+from lakes import AS_OF, DAYS, copies_of, expire, planned, state
 
 from mmoe.config import RetentionConfig
 from mmoe.errors import ConfigError, CorruptionError, LakeError, PartitionExpiredError
@@ -19,14 +19,6 @@ KEEP_FOUR = RetentionConfig(days=4, max_share=0.5)  # the horizon is DAYS[2]
 CASE = Hold(
     first=DAYS[0], last=DAYS[0], owner="legal@example.com", reason="case 17", until=date(2026, 6, 30), added_by="ada"
 )
-
-
-@pytest.fixture
-def lake(stores):
-    """Six published days, each with every kind of copy that a day can have."""
-    for day in DAYS:
-        publish_day(stores, day)
-    return stores
 
 
 def test_a_plan_says_what_would_go_and_touches_nothing(lake):

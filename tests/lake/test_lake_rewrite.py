@@ -41,13 +41,6 @@ PARTS = RetentionConfig(days=5, view_types={"search": 3}, labels={"long_click": 
 HELD = Hold(first=DAYS[2], last=DAYS[2], owner="legal", reason="case 18", until=AS_OF, added_by="ada")
 
 
-@pytest.fixture
-def lake(stores):
-    for day in DAYS:
-        publish_day(stores, day)
-    return stores
-
-
 def rows_of(lake, day):
     partition = open_partition(lake.store, day, SCHEMA)
     return pa.concat_tables([pq.read_table(file) for file in partition.files])
