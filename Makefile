@@ -14,7 +14,7 @@ THREADS ?= 1
 ROUNDS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down repro test e2e check bench-loader bench-train bench-peers lock clean
+.PHONY: help setup demo up down repro test e2e check bench-loader bench-train bench-peers bench-gpu lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -62,6 +62,9 @@ bench-train: $(SETUP) ## examples a second and AUC on the peers' workload in PEE
 
 bench-peers: $(SETUP) ## the same beside the peers that are installed there, in ROUNDS paired rounds
 	@OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m mmoe bench peers --peers-root "$(PEERS_ROOT)" --threads $(THREADS) --rounds $(ROUNDS)
+
+bench-gpu: $(SETUP) ## a GPU beside the CPU: equal results, examples a second over what its arithmetic allows
+	@$(BIN)/python -m mmoe bench gpu
 
 lock: ## resolve requirements.in into requirements.txt with uv
 	@$(PYTHON) -m venv var/lock && var/lock/bin/pip install --quiet uv

@@ -17,6 +17,9 @@ PeersRoot = Annotated[Path, typer.Option(envvar="PEERS_ROOT", help="Folder of th
 Threads = Annotated[int, typer.Option(min=1, help="Threads that a training computes on.")]
 
 
+GPU_KEYS = ("equal", "difference", "precision", "ex_s", "floor_ex_s", "share")
+
+
 class Workload(StrEnum):
     DCNV2 = "dcnv2"
     MMOE = "mmoe"
@@ -74,3 +77,23 @@ def peers(
     table, result = compare(peers_root, model.models, threads=threads, rounds=rounds)
     of_each = {key: {f"{row['name']} {row['model']}": row[key] for row in table} for key in ("ex_s", "auc", "peak_mb")}
     finish({"bench": "peers", "threads": threads, "rounds": rounds, **result, **of_each})
+
+
+@bench.command()
+def gpu(rows: Annotated[int, typer.Option(min=4096, help="Rows of the workload.")] = 524_288) -> None:
+    """A GPU beside the CPU: equal results within tolerance, examples a second over what its arithmetic allows."""
+    import torch
+
+    if not torch.cuda.is_available():
+        finish({"bench": "gpu", "skipped": True, "why": "no CUDA device on this machine, or it is hidden from PyTorch"})
+        return
+    from mmoe.errors import EvaluationError
+    from mmoe.steps.peers import LABELS, model_config
+    from mmoe.train.gpu_benchmark import gpu_rate
+
+    with TemporaryDirectory() as folder:
+        rates = [gpu_rate(Path(folder), name, model_config(name), LABELS[name], rows=rows) for name in LABELS]
+    of_each = {key: {rate.model: getattr(rate, key) for rate in rates} for key in GPU_KEYS}
+    finish({"bench": "gpu", "skipped": False, "device": rates[0].device, **of_each})
+    if not all(rate.equal for rate in rates):
+        raise EvaluationError("bench gpu: results differ from the CPU's by more than the tolerance.")

@@ -5,6 +5,7 @@ Shapes: B rows, F features in one table, W their common width, N numeric feature
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -28,9 +29,9 @@ class HashedTable(nn.Module):
     def __init__(self, features: Sequence[int], rows: Sequence[int], width: int) -> None:
         super().__init__()
         self.features = list(features)
-        starts = torch.tensor([0, *rows]).cumsum(0)
-        self.register_buffer("row_offsets", starts[:-1], persistent=False)
-        self.weight = nn.Parameter(torch.randn(int(starts[-1]), width) * INIT_STD)
+        *starts, total = accumulate(rows, initial=0)
+        self.register_buffer("row_offsets", torch.tensor(starts), persistent=False)
+        self.weight = nn.Parameter(torch.randn(total, width) * INIT_STD)
 
 
 class Lookup(HashedTable):

@@ -25,8 +25,8 @@ DistillationLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 def masked_bce(logits_B: Tensor, labels_B: Tensor) -> Tensor:
     """Mean binary cross-entropy over the rows whose label is not NaN (an immature label is masked, never 0)."""
     known = ~labels_B.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits_B[known], labels_B[known], reduction="none")
-    return mean(losses)
+    losses = F.binary_cross_entropy_with_logits(logits_B, labels_B.masked_fill(~known, 0.0), reduction="none")
+    return losses.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
 
 
 def load_imbalance(gates_TBE: Tensor) -> Tensor:
@@ -136,11 +136,6 @@ DISTILLATION: Mapping[str, DistillationLoss] = {
 """By the name that DistillationConfig.loss takes."""
 LISTWISE = frozenset({"listwise_softmax"})
 """Those whose groups are lists, not view types."""
-
-
-def mean(losses: Tensor) -> Tensor:
-    """The mean; 0, still part of the graph, of no losses at all."""
-    return losses.sum() / max(losses.numel(), 1)
 
 
 def row_mean(losses_TB: Tensor, counted_B: Tensor | None = None) -> Tensor:

@@ -93,7 +93,9 @@ class Optimizer:
             self.adagrad.sums[name].copy_(state[f"adagrad.{name}"])
         for name, parameter in self.dense.items():
             keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"adamw.{name}.{key}" in state]
-            self.adamw.state[parameter] = {key: state[f"adamw.{name}.{key}"].clone() for key in keys}
+            self.adamw.state[parameter] = {
+                key: state[f"adamw.{name}.{key}"].to(parameter.device, copy=True) for key in keys
+            }
 
 
 def warmup(step: int, steps: int, share: float) -> float:

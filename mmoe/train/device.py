@@ -1,0 +1,51 @@
+"""Where a training computes: on a GPU where there is one, fed ahead from page-locked memory."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from mmoe.data.batch import Batch
+from mmoe.model.network import Network, Outputs
+
+
+def compute_device() -> torch.device:
+    """The GPU, or the CPU where there is none or CUDA_VISIBLE_DEVICES hides it."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 arithmetic; emulating it is 10 to 20 times slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def outputs_in(network: Network, batch: Batch, *, bfloat16: bool) -> Outputs:
+    """The network's outputs for a batch on its device, experts in bfloat16 or float32."""
+    with torch.autocast(batch.words.device.type, torch.bfloat16, enabled=bfloat16):
+        return network.outputs(batch.inputs)
+
+
+def fed(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on the device, each copied while the one before is computed with."""
+    if device.type != "cuda":
+        yield from batches
+        return
+    copying, ready = torch.cuda.Stream(device), None  # type: ignore[no-untyped-call]
+    for batch in batches:
+        with torch.cuda.stream(copying):
+            ahead = batch.pinned().to(device)
+        if ready is not None:
+            yield ready
+        ready = _arrived(ahead, copying)
+    if ready is not None:
+        yield ready
+
+
+def _arrived(batch: Batch, copying: torch.cuda.Stream) -> Batch:
+    """What is computed from now on waits for the copy, and the memory is not given away before it is used."""
+    computing = torch.cuda.current_stream(batch.words.device)
+    computing.wait_stream(copying)
+    for tensor in (batch.words, *batch.bag_values, *batch.bag_offsets):
+        tensor.record_stream(computing)
+    return batch
