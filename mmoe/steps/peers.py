@@ -110,15 +110,20 @@ def converted(source: Path, folder: Path) -> Partition:
     """A file of the workload as a day of the lake."""
     if not source.is_file():
         raise ConfigError(f"{source}: no such file; give the folder of the peers' workload by PEERS_ROOT.")
-    table = pq.read_table(source)
-    columns: dict[str, Any] = {"view_type": pa.array(["all"] * len(table))}
-    for name in table.column_names:
-        kind = pa.float32() if name in NUMBERS else pa.int8() if name in LABELS["mmoe"] else pa.int64()
-        columns[name] = table[name].cast(kind)
-    target, rows = folder / source.name, pa.table(columns)
-    options = {"compression": "zstd", "use_dictionary": dictionary_columns(rows.schema)}
-    pq.write_table(rows, target, row_group_size=ROW_GROUP, **options)
-    return Partition(day=date(2026, 1, 1), digest=source.name, files=(target,), rows=len(table))
+    parquet, target = pq.ParquetFile(source), folder / source.name
+    kinds = {name: workload_type(name) for name in parquet.schema_arrow.names}
+    schema = pa.schema({"view_type": pa.string()} | kinds)
+    options = {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
+    with pq.ParquetWriter(target, schema, **options) as writer:
+        for batch in parquet.iter_batches(ROW_GROUP):
+            columns = [pa.repeat("all", len(batch)), *(batch[name].cast(kind) for name, kind in kinds.items())]
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
+    rows = parquet.metadata.num_rows
+    return Partition(day=date(2026, 1, 1), digest=source.name, files=(target,), rows=rows)
+
+
+def workload_type(column: str) -> pa.DataType:
+    return pa.float32() if column in NUMBERS else pa.int8() if column in LABELS["mmoe"] else pa.int64()
 
 
 def click_auc(scorer: Scorer, test: Partition) -> float:
