@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal, get_args
 
 from mmoe.config import ExpertConfig, ModelConfig
@@ -12,7 +12,7 @@ from mmoe.registry import Registry, Version
 from mmoe.steps.context import Context
 from mmoe.steps.plan import DayRef, ModelRef, Original, Plan
 from mmoe.steps.window import choose_window, days_between
-from mmoe.steps.windows import refuse_too_old
+from mmoe.steps.windows import refuse_old_days, refuse_too_old
 
 Kind = Literal["dcnv2", "masknet", "finalmlp", "mlp"]
 
@@ -37,6 +37,7 @@ def plan_bootstrap_step(context: Context, first: date, last: date) -> dict[str, 
             f"version {champion.version} is champion already; bootstrap is for an empty registry. Use batch training."
         )
     days = days_between(published_days(context.store), first, last)
+    refuse_old_days(context, days[0], days[-1] + timedelta(days=1))
     return described(context, make_plan(context, kind="bootstrap", train_days=days, model=context.params.baseline))
 
 
@@ -53,6 +54,7 @@ def plan_batch_step(context: Context, as_of: date, choices: BatchChoices) -> dic
         catch_up=params.window.catch_up_days if choices.catch_up_days is None else choices.catch_up_days,
         holdout=choices.holdout_days or params.window.holdout_days,
     )
+    refuse_old_days(context, window.train[0], as_of)
     champion = required_champion(registry)
     baseline = unspoilt_baseline(registry.versions(), champion, min(window.holdout))
     distilled = is_distilled(choices.distillation, default=params.distillation.enabled)

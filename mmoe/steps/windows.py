@@ -37,3 +37,13 @@ def refuse_too_old(context: Context, registry: Registry, version: Version, as_of
             f"version {version.version} may not {use}: the oldest day that its weights have learned is {model.oldest}, "
             f"{model.age(as_of)} days before {as_of}, and retention.max_model_age_days={limit}; {fix}."
         )
+
+
+def refuse_old_days(context: Context, oldest: date, as_of: date) -> None:
+    """Raises TrainingError, before anything is trained, for a window whose model could not be promoted on `as_of`."""
+    limit, age = context.params.retention.max_model_age_days, (as_of - oldest).days
+    if limit is not None and age > limit:
+        raise TrainingError(
+            f"the window begins on {oldest}, {age} days before {as_of}, and with retention.max_model_age_days={limit} "
+            "its model could not become champion; take a window of fewer days."
+        )

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from mmoe.errors import LakeError
+from mmoe.errors import LakeError, TrainingError
 from mmoe.lake.examination import read_examination
 from mmoe.lake.partitions import partition_prefix
 from mmoe.lake.quarantine import list_quarantined
@@ -22,6 +22,7 @@ from mmoe.settings import Settings
 from mmoe.steps.context import Context
 from mmoe.steps.data import ingest_step, mature_step, publish_step, validate_step
 from mmoe.steps.judging import warned
+from mmoe.steps.planning import BatchChoices, plan_batch_step, plan_bootstrap_step
 
 sys.path.append(str(Path(__file__).parents[1] / "lake"))  # for handmade.py
 from handmade import DAY, SCHEMA, deliver, raw_rows
@@ -64,6 +65,21 @@ def test_the_gate_counts_days_with_a_new_source_column_as_warned_and_not_those_w
     failures = [read_manifest(context.store, day).validation.failures for day in (DAY, NEXT, FINAL)]
     assert [len(found) for found in failures] == [0, 1, 1]
     assert [warned(context, day) for day in (DAY, NEXT, FINAL)] == [False, False, True]
+
+
+def test_a_window_too_old_for_its_model_to_be_promoted_is_refused_before_it_is_trained_on(context, tmp_path):
+    for number, day in enumerate((DAY, NEXT, FINAL)):
+        deliver(context.settings.landing_path, raw_rows(day, seed=number), day=day)
+        take(context, day)
+    params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params | {"retention": {"max_model_age_days": 2}}))
+    context = Context(context.settings.model_copy(update={"params_file": tmp_path / "params.yaml"}))
+    with pytest.raises(TrainingError, match=rf"begins on {DAY}, 3 days before 2026-03-13, and with .*=2 its model"):
+        plan_bootstrap_step(context, DAY, FINAL)
+    assert plan_bootstrap_step(context, NEXT, FINAL)["train_days"] == [str(NEXT), str(FINAL)]
+    choices = BatchChoices(train_days=1, catch_up_days=0, holdout_days=1)
+    with pytest.raises(TrainingError, match=rf"begins on {DAY}, 3 days before 2026-03-13"):
+        plan_batch_step(context, FINAL + timedelta(days=1), choices)
 
 
 def test_a_maturing_pass_brings_late_rows_and_final_labels_into_their_day_and_then_has_nothing_to_do(context):
