@@ -111,7 +111,7 @@ def judge(champion: ScoreSet, challenger: ScoreSet, profile: str) -> GateResult:
 
 
 def measure(scenario: Scenario, trials: int, seed: int = 0, workers: int = 1) -> dict[str, object]:
-    """Shares of verdicts over the trials, and whether the promise holds."""
+    """Shares of verdicts over the trials, the 95% interval of the wanted one, and whether the promise holds."""
     seeds = range(seed, seed + trials)
     if workers == 1:
         results = [trial(number, scenario) for number in seeds]
@@ -122,14 +122,23 @@ def measure(scenario: Scenario, trials: int, seed: int = 0, workers: int = 1) ->
     if scenario.on_slice is not None:
         words["fail"] = sum(names_slice(result) for result in results)
     share = words[scenario.wanted] / trials
+    low, high = wilson(words[scenario.wanted], trials)
     return {
         "profile": scenario.profile,
         "truth": scenario.name,
         "rows": int(np.median([result.rows for result in results])),
         **{word: round(words[word] / trials, 4) for word in ("pass", "inconclusive", "fail")},
+        "interval": f"{low:.3f} to {high:.3f}",
         "promise": f"{scenario.wanted} {f'>= {scenario.least}' if scenario.least else f'<= {scenario.most}'}",
         "holds": scenario.least <= share <= scenario.most,
     }
+
+
+def wilson(found: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a share (Wilson 1927), which stays within 0 and 1."""
+    z, share = NORMAL.inv_cdf(0.5 + confidence / 2), found / trials
+    middle, room = share + z**2 / (2 * trials), z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return float((middle - room) / (1 + z**2 / trials)), float((middle + room) / (1 + z**2 / trials))
 
 
 def names_slice(result: GateResult) -> bool:

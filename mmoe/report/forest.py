@@ -10,6 +10,8 @@ from mmoe.report.svg import Axis, element, line, strip, text
 
 Place = tuple[str | None, str | None, str | None]
 LIFT_RULES = {"lift", "head", "slice", "slice too small", "guardrail"}
+SMALL = 0.1
+"""Share of the rows below which a slice's estimate does not widen the axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +33,12 @@ def forest(gate: GateResult, band: float) -> list[ForestRow]:
 
 
 def lift_axis(lifts: Sequence[Lift], band: float) -> Axis:
-    """Wide enough for every estimate and the intervals of whole heads; a small slice's interval may leave it."""
+    """Wide enough for whole heads with their intervals, and for the estimates on slices of at least `SMALL` of the
+    rows; what is measured worse than that lands on the edge."""
     edges = [0.0, -2 * band, 2 * band]
+    most = max((lift.rows for lift in lifts), default=0)
     for lift in lifts:
-        edges += [value for value in (lift.lift,) if value is not None]
+        edges += [lift.lift] if lift.lift is not None and lift.rows >= SMALL * most else []
         edges += [value for value in (lift.low, lift.high) if value is not None and lift.slice is None]
     room = 0.12 * (max(edges) - min(edges))
     return Axis(low=min(edges) - room, high=max(edges) + room, start=0, end=100)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from mmoe.evaluate.characteristics import SCENARIOS, draw, judge, measure
+from mmoe.evaluate.characteristics import SCENARIOS, draw, judge, measure, wilson
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -11,6 +12,12 @@ def test_the_lift_profiles_promises_are_near_in_a_few_trials(number):
     scenario = SCENARIOS[number]
     found = measure(scenario, 20, seed=10_000)
     assert scenario.least - 0.15 <= found[scenario.wanted] <= scenario.most + 0.1
+
+
+@pytest.mark.parametrize("found", [0, 3, 967, 1000])
+def test_wilsons_interval_is_that_of_scipy(found):
+    expected = binomtest(found, 1000).proportion_ci(method="wilson")
+    assert wilson(found, 1000) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_the_drawn_models_have_the_true_lifts_that_are_claimed():

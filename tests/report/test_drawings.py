@@ -57,6 +57,16 @@ def test_a_small_slices_wide_interval_leaves_the_scale_without_an_end():
     assert lift_strip(whole, axis, 0.001, "pass").count("whisker") == 3
 
 
+def test_a_small_slices_estimate_stands_on_the_edge_and_does_not_widen_the_scale():
+    whole = lift("click", None, 0.01, 0.02)
+    large, small = (lift("click", name, -0.4, -0.2).model_copy(update={"rows": rows}) for name, rows in
+                    (("search", whole.rows), ("hour", whole.rows // 20)))  # fmt: skip
+    assert lift_axis([whole, large], 0.001).low < -0.3
+    axis = lift_axis([whole, small], 0.001)
+    assert axis.low > -0.1
+    assert 'cx="0' in lift_strip(small, axis, 0.001, "pass")
+
+
 def test_a_lifts_colour_is_the_verdict_on_it_and_not_its_sign():
     lifts = (lift(None, None, 0.01, 0.02), lift("click", None, 0.01, 0.02), lift("click", "search", None, None))
     found = Finding(rule="lift", head="click", verdict="inconclusive", reason="")
