@@ -17,6 +17,7 @@ from mmoe.lake.reader import Partition
 from mmoe.model.network import build_network
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable, save_trainable
+from mmoe.train.device import compute_device
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
@@ -85,7 +86,7 @@ class BatchRun:
     def train(self, output: Path, checkpoints: Checkpoints, progress: ReportProgress | None) -> TrainResult:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
-        network = build_network(network_spec(self.schema, self.model), self.params.seed)
+        network = build_network(network_spec(self.schema, self.model), self.params.seed).to(compute_device())
         optimizer = Optimizer(network, **rates.model_dump(exclude={"warmup_share"}))
         loop = Loop(
             network=network,

@@ -15,6 +15,7 @@ from mmoe.errors import SchemaError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable, load_trainable, save_trainable
+from mmoe.train.device import compute_device
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
@@ -74,7 +75,7 @@ class IncrementalRun:
 
     def train(self, output: Path, checkpoints: Checkpoints, progress: ReportProgress | None) -> TrainResult:
         config, rates = self.params.train, self.params.train.optimizer
-        network, schema = self.start.network, self.start.state.data_schema
+        network, schema = self.start.network.to(compute_device()), self.start.state.data_schema
         optimizer = Optimizer(
             network,
             dense_lr=self.params.incremental.dense_lr,

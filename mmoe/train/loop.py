@@ -13,6 +13,7 @@ from mmoe.data.batch import Batch
 from mmoe.data.order import Position
 from mmoe.errors import TrainingError
 from mmoe.model.network import Network
+from mmoe.train.device import fed, native_bfloat16, outputs_in
 from mmoe.train.divergence import Broken, Steady, coin_loss
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer, warmup
@@ -24,6 +25,7 @@ from mmoe.train.state import CurvePoint
 Precision = Literal["bfloat16", "float32"]
 Stream = Callable[[Position], Iterable[Batch]]
 """The batches from a position on."""
+CPU = torch.device("cpu")
 CURVE_POINTS = 60
 SECONDS_BETWEEN_REPORTS = 1.0
 
@@ -64,7 +66,8 @@ class Loop:
     def __post_init__(self) -> None:
         self._running = Running(self.objective.heads, distilled=bool(self.objective.teacher_weights))
         self._coin = coin_loss(self.objective.head_weights, self.objective.heads)
-        self._precision = usable_precision(self.precision)
+        self._device = next(self.network.parameters()).device
+        self._precision = usable_precision(self.precision, self._device)
         self._steps_planned = math.ceil(self.rows_planned / self.batch_size)
         self._started = self._reported = time.perf_counter()
         self._rows_before = 0
@@ -78,7 +81,7 @@ class Loop:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)  # dropout
             self._restore(self.checkpoints.read(processes=1))
-            for batch in stream(self._position):
+            for batch in fed(stream(self._position), self._device):
                 self._learn(batch)
                 if self._step % every == 0:
                     self._running.close(self._step, self._rows)
@@ -101,8 +104,7 @@ class Loop:
 
     def _learn(self, batch: Batch) -> None:
         self.optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._precision == "bfloat16"):
-            outputs = self.network.outputs(batch.inputs)
+        outputs = outputs_in(self.network, batch, bfloat16=self._precision == "bfloat16")
         losses = self.objective(outputs, batch)
         losses.total.backward()  # type: ignore[no-untyped-call]
         scale = warmup(self._step, self._steps_planned, self.warmup_share)
@@ -186,10 +188,9 @@ class Loop:
         torch.set_rng_state(checkpoint.tensors["random"][0])
 
 
-def usable_precision(wanted: Precision) -> Precision:
-    """float32 where the CPU has no bfloat16 arithmetic: emulating it is 10 to 20 times slower than not using it."""
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return wanted if native else "float32"
+def usable_precision(wanted: Precision, device: torch.device = CPU) -> Precision:
+    """float32 where the device has no bfloat16 arithmetic: emulating it is 10 to 20 times slower than not using it."""
+    return wanted if native_bfloat16(device) else "float32"
 
 
 @contextmanager

@@ -24,8 +24,9 @@ def counted(logits: Mapping[str, Tensor], labels_BT: Tensor, heads: Sequence[str
     bin_TB = (logits_TB * BINS_A_UNIT + BINS / 2).clamp(0, BINS - 1).long()
     labels_TB = labels_BT.T
     final_TB = ~labels_TB.isnan()
-    cell_TB = (2 * torch.arange(len(heads)).unsqueeze(1) + labels_TB.nan_to_num().long()) * BINS + bin_TB
-    return torch.bincount(cell_TB[final_TB], minlength=len(heads) * 2 * BINS).view(len(heads), 2, BINS)
+    head_T1 = torch.arange(len(heads), device=logits_TB.device).unsqueeze(1)
+    cell_TB = (2 * head_T1 + labels_TB.nan_to_num().long()) * BINS + bin_TB
+    return torch.bincount(cell_TB[final_TB], minlength=len(heads) * 2 * BINS).view(len(heads), 2, BINS).cpu()
 
 
 def aucs(rows_T2N: Tensor, heads: Sequence[str]) -> dict[str, float | None]:

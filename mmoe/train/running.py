@@ -34,13 +34,13 @@ class Running:
 
     def add(self, losses: Losses, outputs: Outputs, batch: Batch) -> None:
         """A step."""
-        parts = (losses.task, losses.distillation.view(1), losses.total.detach().view(1), torch.ones(1))
-        self._sums += torch.cat(parts).double()
+        parts = (losses.task, losses.distillation.view(1), losses.total.detach().view(1))
+        self._sums += torch.cat([torch.cat(parts).cpu(), torch.ones(1)]).double()
         self._rows += counted(outputs.logits, batch.labels_BH, self.heads)
         if outputs.gates_TBE is not None:
             gates_TBE = outputs.gates_TBE.detach()
             used = entropy(gates_TBE).mean(dim=1), effective_experts(gates_TBE.mean(dim=1))
-            self._gates = torch.stack(used, dim=1)
+            self._gates = torch.stack(used, dim=1).cpu()
 
     @property
     def empty(self) -> bool:
