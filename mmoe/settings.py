@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """Address of MLflow's UI as a browser reaches it; default the tracking store's, where that is a server."""
     threads: int = 0
     """CPU threads for training; 0 leaves the choice to PyTorch."""
+    train_processes: int = Field(default=1, ge=1)
+    """Processes that share a training's rows; more than one are started by torchrun on this machine."""
     checkpoint_seconds: float = Field(default=120.0, ge=0)
     """Seconds between two checkpoints of a training, at least; writing them takes a tenth of the time at most."""
     checkpoint_steps: int = Field(default=0, ge=0)

@@ -1,13 +1,22 @@
 """Commands of models: plan, score, train, evaluate, gate, report, install, promote."""
 
+import os
+import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmoe.cli.common import AsOf, MaybePlanId, PlanId, Save, finish, parse_day
 from mmoe.steps.context import load_context
+
+if TYPE_CHECKING:
+    from mmoe.steps.context import Context
+    from mmoe.train.distributed import Processes
+
+    TrainStep = Callable[[Context, str, Processes], dict[str, Any]]
 
 training = typer.Typer()
 plan = typer.Typer(no_args_is_help=True, help="Fix everything a training run depends on.")
@@ -81,7 +90,7 @@ def train_batch(plan_id: PlanId, save: Save = None) -> None:
     """The plan's training days, with distillation if it says so."""
     from mmoe.steps.training import train_batch_step
 
-    finish(train_batch_step(load_context(), plan_id), save)
+    in_processes(train_batch_step, plan_id, save)
 
 
 @train.command("incremental")
@@ -89,7 +98,24 @@ def train_incremental(plan_id: PlanId, save: Save = None) -> None:
     """The plan's catch-up days, in order, without distillation; registers the result."""
     from mmoe.steps.training import train_incremental_step
 
-    finish(train_incremental_step(load_context(), plan_id), save)
+    in_processes(train_incremental_step, plan_id, save)
+
+
+def in_processes(step: "TrainStep", plan_id: str, save: Path | None) -> None:
+    """Run the step in as many processes as the settings ask for, unless torchrun already runs this one: the first of
+    them tells the result. torchrun takes this process's place, so whoever stops this one stops them all.
+    """
+    from mmoe.train.distributed import processes
+
+    context = load_context()
+    count = context.settings.train_processes
+    if count > 1 and "WORLD_SIZE" not in os.environ:
+        torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "mmoe"]
+        os.execv(sys.executable, [sys.executable, "-m", *torchrun, *sys.argv[1:]])  # noqa: S606
+    with processes() as group:
+        result = step(context, plan_id, group)
+    if group.leads:
+        finish(result, save)
 
 
 @training.command()

@@ -26,6 +26,7 @@ from mmoe.steps.provenance import provenance
 from mmoe.steps.remaking import confirm, recipe, run_key, threads
 from mmoe.steps.scoring import calibration_share, fitted_calibrator, holdout_share, score_day
 from mmoe.train.batch import train_batch
+from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.incremental import train_incremental
 from mmoe.train.resume import Cadence
 from mmoe.train.spec import TrainResult, network_spec
@@ -41,7 +42,7 @@ def score_teacher_step(context: Context, plan_id: str) -> dict[str, Any]:
     return {"plan": plan_id, "score_sets": len(paths), "teacher": plan.baseline.version if plan.baseline else None}
 
 
-def train_batch_step(context: Context, plan_id: str) -> dict[str, Any]:
+def train_batch_step(context: Context, plan_id: str, group: Processes = ALONE) -> dict[str, Any]:
     """Train the plan's days, with distillation where it says so, and log the run."""
     plan = load_plan(context.settings, plan_id)
     if not plan.train_days:
@@ -51,38 +52,42 @@ def train_batch_step(context: Context, plan_id: str) -> dict[str, Any]:
         schema=context.schema,
         model=plan.model,
         params=plan.params.model_copy(update={"distillation": distillation}),
-        partitions=[open_day(context, ref) for ref in plan.train_days],
-        teacher_scores=teachers(context, plan),
+        partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.train_days]),
+        teacher_scores=group.leader_first(lambda: teachers(context, plan)),
         calibration=None if plan.catch_up_days else calibration_share(plan, keep=False),
         output=batch_folder(context, plan),
         threads=threads(context, plan),
         progress=speaker(),
         cadence=cadence(context),
+        group=group,
     )
+    if not group.leads:
+        return trained(plan, result)
     if plan.catch_up_days:
         run_id = log_run(context, plan, result, stage="batch", folder=result.folder, days=plan.train_days)
         return trained(plan, result) | {"run_id": run_id}
     return trained(plan, result) | register(context, plan, result)
 
 
-def train_incremental_step(context: Context, plan_id: str) -> dict[str, Any]:
+def train_incremental_step(context: Context, plan_id: str, group: Processes = ALONE) -> dict[str, Any]:
     """Learn the plan's catch-up days in order, log the run, register the version."""
     plan = load_plan(context.settings, plan_id)
     if not plan.catch_up_days:
         return {"plan": plan_id, "skip": False, "reused": True, "digest": model_digest(candidate_folder(context, plan))}
     result = train_incremental(
-        start=start_folder(context, plan),
+        start=group.leader_first(lambda: start_folder(context, plan)),
         schema=context.schema,
         params=plan.params,
-        partitions=[open_day(context, ref) for ref in plan.catch_up_days],
+        partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.catch_up_days]),
         output=candidate_folder(context, plan),
         holdout=holdout_share(plan, keep=False),
         calibration=calibration_share(plan, keep=False),
         threads=threads(context, plan),
         progress=speaker(),
         cadence=cadence(context),
+        group=group,
     )
-    return trained(plan, result) | register(context, plan, result)
+    return trained(plan, result) | (register(context, plan, result) if group.leads else {})
 
 
 def cadence(context: Context) -> Cadence:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from mmoe.config import ModelConfig, Params
-from mmoe.data.aside import exclusive
 from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import Moments, measure_moments
@@ -16,17 +15,18 @@ from mmoe.data.teachers import Teacher
 from mmoe.lake.reader import Partition
 from mmoe.model.network import build_network
 from mmoe.schema import Schema
-from mmoe.train.checkpoint import Trainable, save_trainable
+from mmoe.train.checkpoint import Trainable
 from mmoe.train.device import compute_device
+from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
+from mmoe.train.once import trained_once
 from mmoe.train.optim import Optimizer
-from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints, checkpoint_path
+from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.spec import (
     ReportProgress,
     TrainResult,
-    finished,
     in_order,
     inputs_digest,
     left_out,
@@ -48,11 +48,13 @@ def train_batch(
     threads: int = 0,
     progress: ReportProgress | None = None,
     cadence: Cadence = EVERY_TWO_MINUTES,
+    group: Processes = ALONE,
 ) -> TrainResult:
     """Train `model` on the partitions, oldest first, into the folder `output`.
 
-    `calibration` keeps rows of the newest day out of training, for the calibrator.
-    The folder appears whole or not at all; when it is already there, made of the same inputs, it is returned at once.
+    `calibration` keeps rows of the newest day out of training, for the calibrator. The processes of a `group` share
+    each step's rows. The folder appears whole or not at all; when it is already there, made of the same inputs, it is
+    returned at once.
     On one machine the same inputs give the same bits, also when the training was killed and goes on from its last
     checkpoint, which lies beside `output` until that is there. Teachers are ignored when distillation is disabled.
     Raises TrainingError, or CorruptionError for damaged score sets.
@@ -65,11 +67,8 @@ def train_batch(
         teachers=tuple(teacher_scores) if params.distillation.enabled else (),
         calibration=calibration,
     )
-    with exclusive(output), cpu_threads(threads):
-        checkpoints = Checkpoints(path=checkpoint_path(output), inputs=run.inputs(), cadence=cadence)
-        result = finished(output, run.inputs()) or run.train(output, checkpoints, progress)
-        checkpoints.remove()
-        return result
+    with cpu_threads(threads):
+        return trained_once(output, run.inputs(), cadence, group, partial(run.train, progress, group))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +82,12 @@ class BatchRun:
     teachers: tuple[Teacher, ...]
     calibration: GroupShare | None
 
-    def train(self, output: Path, checkpoints: Checkpoints, progress: ReportProgress | None) -> TrainResult:
+    def train(
+        self, progress: ReportProgress | None, group: Processes, checkpoints: Checkpoints
+    ) -> tuple[Trainable, Fit]:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
-        network = build_network(network_spec(self.schema, self.model), self.params.seed).to(compute_device())
+        network = build_network(network_spec(self.schema, self.model), self.params.seed).to(compute_device(group.world))
         optimizer = Optimizer(network, **rates.model_dump(exclude={"warmup_share"}))
         loop = Loop(
             network=network,
@@ -97,12 +98,12 @@ class BatchRun:
             batch_size=config.batch_size,
             seed=self.params.seed,
             checkpoints=checkpoints,
+            group=group,
             warmup_share=rates.warmup_share,
-            progress=progress,
+            progress=progress if group.leads else None,
         )
-        fit = loop.run(partial(self.batches, moments))
-        trained = Trainable(network=network, optimizer=optimizer.state(), state=self.state(moments, fit))
-        return save_trainable(output, trained, fit)
+        fit = loop.run(partial(self.batches, moments, group))
+        return Trainable(network=network, optimizer=optimizer.state(), state=self.state(moments, group, fit)), fit
 
     def objective(self) -> Objective:
         return Objective(
@@ -113,30 +114,32 @@ class BatchRun:
             balance=self.params.train.balance,
         )
 
-    def batches(self, moments: Moments, start: Position) -> Iterator[Batch]:
+    def batches(self, moments: Moments, group: Processes, start: Position) -> Iterator[Batch]:
         """Every epoch's batches from a position on, shuffled anew each epoch."""
         config = self.params.train
         return stream_batches(
             self.partitions,
             self.schema,
             moments,
-            batch_size=config.batch_size,
+            batch_size=group.batch_size(config.batch_size),
             shuffle_rows=config.shuffle_rows,
             seed=self.params.seed,
             epochs=config.epochs,
             start=start,
+            shard=group.shard,
             teachers=self.teachers,
             groups=left_out(self.partitions[-1], self.calibration),
             with_groups=bool(self.teachers) and self.params.distillation.loss in LISTWISE,
         )
 
-    def state(self, moments: Moments, fit: Fit) -> TrainState:
+    def state(self, moments: Moments, group: Processes, fit: Fit) -> TrainState:
         stage = Stage(
             kind="batch",
             inputs=self.inputs(),
             days=seen_days(self.partitions),
             rows=fit.rows,
             steps=fit.steps,
+            processes=group.world,
             seed=self.params.seed,
             precision=fit.precision,
             calibration=self.calibration,

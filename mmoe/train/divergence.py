@@ -48,7 +48,8 @@ class Broken:
     """The step at which a training broke."""
 
     step: int
-    batch: Batch
+    batch: Batch | None
+    """None on a process whose rows are used up."""
     logits: Mapping[str, Tensor]
     losses: Losses
     heads: tuple[str, ...]
@@ -72,7 +73,7 @@ class Broken:
     def _cause(self) -> str:
         silent = [head for head, logit in self.logits.items() if not logit.isfinite().all()]
         broken = [head for head, loss in zip(self.heads, self.losses.task, strict=True) if not loss.isfinite()]
-        if not self.batch.inputs.numeric_BN.isfinite().all():
+        if self.batch is not None and not self.batch.inputs.numeric_BN.isfinite().all():
             return "numeric features hold values that are not finite; ingest the days again"
         if silent:
             return (

@@ -3,10 +3,10 @@ on a warm start it overfits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mmoe.config import Params
-from mmoe.data.aside import exclusive
 from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
 from mmoe.data.order import Position
@@ -14,13 +14,15 @@ from mmoe.data.stream import stream_batches
 from mmoe.errors import SchemaError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
-from mmoe.train.checkpoint import Trainable, load_trainable, save_trainable
+from mmoe.train.checkpoint import Trainable, load_trainable
 from mmoe.train.device import compute_device
+from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
+from mmoe.train.once import trained_once
 from mmoe.train.optim import Optimizer
-from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints, checkpoint_path
-from mmoe.train.spec import ReportProgress, TrainResult, finished, in_order, inputs_digest, left_out, seen_days
+from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
+from mmoe.train.spec import ReportProgress, TrainResult, in_order, inputs_digest, left_out, seen_days
 from mmoe.train.state import Stage, TrainState, model_digest
 
 
@@ -36,6 +38,7 @@ def train_incremental(
     threads: int = 0,
     progress: ReportProgress | None = None,
     cadence: Cadence = EVERY_TWO_MINUTES,
+    group: Processes = ALONE,
 ) -> TrainResult:
     """Train the trainable folder `start` on the partitions, day after day, into the folder `output`.
 
@@ -55,11 +58,8 @@ def train_incremental(
     )
     refuse_other_schema(trained.state, schema)
     refuse_known_days(trained.state, run.partitions)
-    with exclusive(output), cpu_threads(threads):
-        checkpoints = Checkpoints(path=checkpoint_path(output), inputs=run.inputs(), cadence=cadence)
-        result = finished(output, run.inputs()) or run.train(output, checkpoints, progress)
-        checkpoints.remove()
-        return result
+    with cpu_threads(threads):
+        return trained_once(output, run.inputs(), cadence, group, partial(run.train, progress, group))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,11 @@ class IncrementalRun:
     holdout: GroupShare | None
     calibration: GroupShare | None
 
-    def train(self, output: Path, checkpoints: Checkpoints, progress: ReportProgress | None) -> TrainResult:
+    def train(
+        self, progress: ReportProgress | None, group: Processes, checkpoints: Checkpoints
+    ) -> tuple[Trainable, Fit]:
         config, rates = self.params.train, self.params.train.optimizer
-        network, schema = self.start.network.to(compute_device()), self.start.state.data_schema
+        network, schema = self.start.network.to(compute_device(group.world)), self.start.state.data_schema
         optimizer = Optimizer(
             network,
             dense_lr=self.params.incremental.dense_lr,
@@ -93,34 +95,36 @@ class IncrementalRun:
             batch_size=config.batch_size,
             seed=self.params.seed,
             checkpoints=checkpoints,
-            progress=progress,
+            group=group,
+            progress=progress if group.leads else None,
         )
-        fit = loop.run(self.batches)
-        trained = Trainable(network=network, optimizer=optimizer.state(), state=self.state(fit))
-        return save_trainable(output, trained, fit)
+        fit = loop.run(partial(self.batches, group))
+        return Trainable(network=network, optimizer=optimizer.state(), state=self.state(group, fit)), fit
 
-    def batches(self, start: Position) -> Iterator[Batch]:
+    def batches(self, group: Processes, start: Position) -> Iterator[Batch]:
         """From a position on. Days stay in order: each is shuffled by itself."""
         state = self.start.state
         return stream_batches(
             self.partitions,
             state.data_schema,
             state.moments,
-            batch_size=self.params.train.batch_size,
+            batch_size=group.batch_size(self.params.train.batch_size),
             shuffle_rows=self.params.train.shuffle_rows,
             seed=self.params.seed,
             start=start,
+            shard=group.shard,
             within_days=True,
             groups=left_out(self.partitions[-1], self.holdout, self.calibration),
         )
 
-    def state(self, fit: Fit) -> TrainState:
+    def state(self, group: Processes, fit: Fit) -> TrainState:
         stage = Stage(
             kind="incremental",
             inputs=self.inputs(),
             days=seen_days(self.partitions),
             rows=fit.rows,
             steps=fit.steps,
+            processes=group.world,
             seed=self.params.seed,
             precision=fit.precision,
             start=self.digest,

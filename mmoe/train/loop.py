@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from mmoe.data.batch import Batch
 from mmoe.data.order import Position
 from mmoe.errors import TrainingError
 from mmoe.model.network import Network
 from mmoe.train.device import fed, native_bfloat16, outputs_in
+from mmoe.train.distributed import ALONE, Processes, Step
 from mmoe.train.divergence import Broken, Steady, coin_loss
-from mmoe.train.objective import Objective
+from mmoe.train.objective import Objective, no_losses
 from mmoe.train.optim import Optimizer, warmup
 from mmoe.train.resume import Checkpoint, Checkpoints, Progressed
 from mmoe.train.running import Running
@@ -44,7 +46,10 @@ class Fit:
 
 @dataclass(kw_only=True)
 class Loop:
-    """One pass over a stream of batches. `progress` hears about once a second, and at the end."""
+    """One pass over a stream of batches. `progress` hears about once a second, and at the end.
+
+    `batch_size` and `rows_planned` are of all processes of the `group` together; each streams its own rows.
+    """
 
     network: Network
     optimizer: Optimizer
@@ -54,6 +59,7 @@ class Loop:
     batch_size: int
     seed: int
     checkpoints: Checkpoints
+    group: Processes = ALONE
     warmup_share: float = 0.0
     progress: ReportProgress | None = None
     _step: int = field(default=0, init=False)
@@ -79,16 +85,17 @@ class Loop:
         every = max(1, self._steps_planned // CURVE_POINTS)
         self.network.train()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)  # dropout
-            self._restore(self.checkpoints.read(processes=1))
-            for batch in fed(stream(self._position), self._device):
-                self._learn(batch)
+            torch.manual_seed(self.seed + self.group.rank)  # dropout
+            self._restore(self.checkpoints.read(processes=self.group.world))
+            for batch, step in self._together(fed(stream(self._position), self._device)):
+                self._learn(batch, step)
                 if self._step % every == 0:
-                    self._running.close(self._step, self._rows)
-                if self.checkpoints.due(self._step) and self._steady.steady(self._coin):
-                    self.checkpoints.write(self._checkpoint())
+                    self._running.close(self._step, self._rows, self.group)
+                if step.asked and self._steady.steady(self._coin):
+                    self._keep()
         if not self._running.empty:
-            self._running.close(self._step, self._rows)
+            self._running.close(self._step, self._rows, self.group)
+        self.group.refuse_difference(self.network.state_dict())
         self.network.eval()
         return Fit(
             rows=self._rows,
@@ -102,11 +109,25 @@ class Loop:
     def _seconds(self) -> float:
         return self._seconds_before + time.perf_counter() - self._started
 
-    def _learn(self, batch: Batch) -> None:
+    def _together(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch | None, Step]]:
+        """Steps until no process has rows left; the first one asks for a checkpoint after a step."""
+        heads, upcoming = len(self.objective.heads), iter(batches)
+        while True:
+            batch = next(upcoming, None)
+            step = self.group.step(batch, heads, ask=self.group.leads and self.checkpoints.due(self._step + 1))
+            if not step.rows:
+                return
+            yield batch, step
+
+    def _learn(self, batch: Batch | None, together: Step) -> None:
         self.optimizer.zero_grad()
-        outputs = outputs_in(self.network, batch, bfloat16=self._precision == "bfloat16")
-        losses = self.objective(outputs, batch)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        outputs, losses = None, no_losses(len(self.objective.heads))
+        if batch is not None:
+            outputs = outputs_in(self.network, batch, bfloat16=self._precision == "bfloat16")
+            losses = self.objective(outputs, batch, together.part)
+            losses.total.backward()  # type: ignore[no-untyped-call]
+        self.group.sum_gradients(self.optimizer)
+        losses = self.group.total(losses)
         scale = warmup(self._step, self._steps_planned, self.warmup_share)
         norm, total = self.optimizer.step(scale), losses.total.item()
         self._step += 1
@@ -115,7 +136,7 @@ class Loop:
             broken = Broken(
                 step=self._step,
                 batch=batch,
-                logits=outputs.logits,
+                logits={} if outputs is None else outputs.logits,
                 losses=losses,
                 heads=self.objective.heads,
                 dense_lr=self.optimizer.dense_lr * scale,
@@ -124,9 +145,11 @@ class Loop:
                 steady=self._steady,
             )
             raise TrainingError(f"{broken.diagnosis()} {self._last_good_state()}")
-        self._rows += len(batch)
-        self._position = batch.after
-        self._running.add(losses, outputs, batch)
+        if batch is not None and outputs is not None:
+            self._running.see(outputs, batch)
+            self._position = batch.after
+        self._rows += together.rows
+        self._running.add(losses)
         self._report()
 
     def _last_good_state(self) -> str:
@@ -150,12 +173,18 @@ class Loop:
             )
         )
 
+    def _keep(self) -> None:
+        """Write a checkpoint. Raises TrainingError rather than keep a state with a weight that is not finite."""
+        checkpoint = self._checkpoint()
+        self.group.refuse_difference(checkpoint.part("weights") | checkpoint.part("optimizer"))
+        if self.group.leads:
+            self.checkpoints.write(checkpoint)
+
     def _checkpoint(self) -> Checkpoint:
-        """Raises TrainingError rather than keep a state with a weight that is not finite."""
         parts = {
             "weights": self.network.state_dict(),
             "optimizer": self.optimizer.state(),
-            "running": self._running.state(),
+            "running": self._running.state(self.group),
         }
         broken = [name for name, tensor in parts["weights"].items() if not tensor.isfinite().all()]
         if broken:
@@ -169,11 +198,13 @@ class Loop:
             step=self._step,
             rows=self._rows,
             seconds=self._seconds,
-            positions=(self._position,),
+            positions=tuple(map(position_of, self.group.gathered(tensor_of(self._position)))),
             steady=self._steady,
             points=tuple(self._running.points),
         )
-        return Checkpoint(progressed=progressed, tensors=tensors | {"random": torch.get_rng_state().unsqueeze(0)})
+        return Checkpoint(
+            progressed=progressed, tensors=tensors | {"random": torch.stack(self.group.gathered(torch.get_rng_state()))}
+        )
 
     def _restore(self, checkpoint: Checkpoint | None) -> None:
         if checkpoint is None:
@@ -181,11 +212,20 @@ class Loop:
         progressed = checkpoint.progressed
         self.network.load_state_dict(checkpoint.part("weights"))
         self.optimizer.load_state(checkpoint.part("optimizer"))
-        self._running.load_state(checkpoint.part("running"), progressed.points)
+        self._running.load_state(checkpoint.part("running"), progressed.points, self.group)
         self._step, self._rows, self._rows_before = progressed.step, progressed.rows, progressed.rows
-        self._position, self._steady = progressed.positions[0], progressed.steady
+        self._position, self._steady = progressed.positions[self.group.rank], progressed.steady
         self._seconds_before = progressed.seconds
-        torch.set_rng_state(checkpoint.tensors["random"][0])
+        torch.set_rng_state(checkpoint.tensors["random"][self.group.rank].clone())  # a view is not read safely
+
+
+def tensor_of(position: Position) -> Tensor:
+    return torch.tensor([position.epoch, position.window, position.row])
+
+
+def position_of(place: Tensor) -> Position:
+    epoch, window, row = place.tolist()
+    return Position(epoch=epoch, window=window, row=row)
 
 
 def usable_precision(wanted: Precision, device: torch.device = CPU) -> Precision:

@@ -1,3 +1,4 @@
+# ruff: noqa: N815  (shapes in names)
 """The loss of a batch: cross-entropy of each head's label, distillation from each teacher, balance of the gates."""
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,20 @@ class Losses:
     """Weighted sum over teachers and heads; 0 without teachers."""
 
 
+def no_losses(heads: int) -> Losses:
+    """Of no rows."""
+    return Losses(total=torch.zeros(()), task=torch.zeros(heads), distillation=torch.zeros(()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """How much of a batch that several processes hold together is this process's."""
+
+    labelled_T: Tensor
+    """(T,) of the rows with a final label, per head."""
+    rows: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """total = Σ_h weight_h · BCE_h + Σ_t weight_t · Σ_h weight_h' · distillation(student_h, teacher_th)
@@ -41,14 +56,19 @@ class Objective:
             for field in ("head_weights", "head_temperatures"):
                 refuse_unknown_heads(self.heads, f"distillation.{field}", getattr(self.distillation, field))
 
-    def __call__(self, outputs: Outputs, batch: Batch) -> Losses:
+    def __call__(self, outputs: Outputs, batch: Batch, part: Part | None = None) -> Losses:
+        """With a `part`, each loss is this process's share of the mean over the whole batch: their sum over processes
+        is the loss of the whole, but that pairs, lists and load are of each process's own rows.
+        """
         labels = dict(zip(self.heads, batch.labels_BH.unbind(dim=1), strict=True))
         task = torch.stack([masked_bce(outputs.logits[head], labels[head]) for head in self.heads])
         weights = torch.tensor([self.head_weights.get(head, 1.0) for head in self.heads], device=task.device)
         distilled = self._distilled(outputs.distilled, batch)
+        if part is not None:
+            task, distilled = task * part.labelled_T, distilled * part.rows
         total = task.mul(weights).sum() + distilled
         if self.balance and outputs.gates_TBE is not None:
-            total = total + self.balance * load_imbalance(outputs.gates_TBE)
+            total = total + self.balance * load_imbalance(outputs.gates_TBE) * (part.rows if part else 1.0)
         return Losses(total=total, task=task.detach(), distillation=distilled.detach())
 
     def _distilled(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:

@@ -85,7 +85,7 @@ class Checkpoints:
     def write(self, checkpoint: Checkpoint) -> None:
         started = time.monotonic()
         header = checkpoint.progressed.model_dump_json()
-        tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
         with written_aside(self.path) as aside:
             save_file(tensors, aside, metadata={HEADER: header, "sha256": digest(header, tensors)})
         self._last = time.monotonic()

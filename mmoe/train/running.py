@@ -12,6 +12,7 @@ from torch import Tensor
 from mmoe.data.batch import Batch
 from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.network import Outputs
+from mmoe.train.distributed import Processes
 from mmoe.train.objective import Losses
 from mmoe.train.progressive import aucs, counted, no_rows
 from mmoe.train.state import CurvePoint, GatePoint
@@ -32,10 +33,13 @@ class Running:
         self._gates: Tensor | None = None
         """(T, 2) mean entropy and effective experts in the last batch."""
 
-    def add(self, losses: Losses, outputs: Outputs, batch: Batch) -> None:
-        """A step."""
+    def add(self, losses: Losses) -> None:
+        """A step's losses, over all processes."""
         parts = (losses.task, losses.distillation.view(1), losses.total.detach().view(1))
         self._sums += torch.cat([torch.cat(parts).cpu(), torch.ones(1)]).double()
+
+    def see(self, outputs: Outputs, batch: Batch) -> None:
+        """What the network said of this process's rows."""
         self._rows += counted(outputs.logits, batch.labels_BH, self.heads)
         if outputs.gates_TBE is not None:
             gates_TBE = outputs.gates_TBE.detach()
@@ -51,8 +55,8 @@ class Running:
         *task, distillation, total = (self._sums[:-1] / self._sums[-1]).tolist()
         return dict(zip(self.heads, task, strict=True)), distillation, total
 
-    def close(self, step: int, rows: int) -> None:
-        """Make a point of what there is, and begin anew."""
+    def close(self, step: int, rows: int, group: Processes) -> None:
+        """Make a point of what there is, over all processes, and begin anew. The gates are those of the first one."""
         task, distillation, _ = self.means()
         self.points.append(
             CurvePoint(
@@ -61,19 +65,22 @@ class Running:
                 task=task,
                 distillation=distillation if self.distilled else None,
                 gates=None if self._gates is None else gate_points(self._gates, self.heads),
-                auc=aucs(self._rows, self.heads),
+                auc=aucs(group.summed(self._rows), self.heads),
             )
         )
         self._clear()
 
-    def state(self) -> dict[str, Tensor]:
-        """What is not in the points yet, by name."""
-        state = {"sums": self._sums, "rows": self._rows}
+    def state(self, group: Processes) -> dict[str, Tensor]:
+        """What is not in the points yet, by name, over all processes."""
+        state = {"sums": self._sums, "rows": group.summed(self._rows)}
         return state if self._gates is None else state | {"gates": self._gates}
 
-    def load_state(self, state: Mapping[str, Tensor], points: Sequence[CurvePoint]) -> None:
+    def load_state(self, state: Mapping[str, Tensor], points: Sequence[CurvePoint], group: Processes) -> None:
+        """The first process goes on with the rows that all have counted."""
         self.points = list(points)
-        self._sums, self._rows, self._gates = state["sums"], state["rows"], state.get("gates")
+        self._sums, self._gates = state["sums"], state.get("gates")
+        if group.leads:
+            self._rows = state["rows"]
 
 
 def gate_points(gates_T2: Tensor, heads: Sequence[str]) -> dict[str, GatePoint]:

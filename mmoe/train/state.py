@@ -69,6 +69,8 @@ class Stage(Frozen):
     seed: int
     precision: Literal["bfloat16", "float32"]
     """What the experts computed in."""
+    processes: int = 1
+    """That shared each step's rows."""
     start: str | None = None
     """model_digest that an incremental stage began from."""
     holdout: GroupShare | None = None

@@ -33,8 +33,8 @@ def arm(kill: dict) -> None:
     """Make this process die once, where `kill` says."""
     learn, save, save_tensors, written = loop.Loop._learn, resume.save_file, checkpoint.save_tensors, []
 
-    def learn_and_die(self, batch):
-        learn(self, batch)
+    def learn_and_die(self, batch, together):
+        learn(self, batch, together)
         if self._step == kill.get("step"):
             die()
 

@@ -53,11 +53,11 @@ def test_a_broken_training_says_why_and_leaves_its_last_good_state(
 ) -> None:
     call, calls = Objective.__call__, []
 
-    def spoilt(self, outputs, batch):
+    def spoilt(self, outputs, batch, part):
         calls.append(batch)
         if len(calls) > 6:
             outputs = outputs._replace(logits=outputs.logits | {"hide": outputs.logits["hide"] * factor + factor})
-        return call(self, outputs, batch)
+        return call(self, outputs, batch, part)
 
     monkeypatch.setattr(Objective, "__call__", spoilt)
     options = {"schema": small_schema, "model": params.model, "params": params, "threads": 1, "output": tmp_path / "o"}

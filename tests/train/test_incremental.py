@@ -31,7 +31,7 @@ def go_on(trained, small_schema, params, tmp_path):
 def test_there_is_no_way_to_pass_a_teacher() -> None:
     names = set(inspect.signature(train_incremental).parameters)
     rows = {"partitions", "holdout", "calibration"}
-    assert names == {"start", "schema", "params", "output", "threads", "progress", "cadence"} | rows
+    assert names == {"start", "schema", "params", "output", "threads", "progress", "cadence", "group"} | rows
 
 
 def test_lineage_grows_by_a_stage_and_the_start_is_left_alone(go_on, trained, make_partition) -> None:

@@ -1,0 +1,190 @@
+# ruff: noqa: N806  (shapes in names)
+"""Several processes that train one network on disjoint row groups: `torchrun … -m mmoe train …`.
+
+Every process holds the whole network and its optimizer's state. A step's batch is what all of them hold together: a
+loss is the mean over all its rows, gradients are summed, and every process then makes the same update. Dense gradients
+travel as one buffer; of the embedding tables only the rows that a process touched, each summed before it is sent.
+"""
+
+import ctypes
+import hashlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from mmoe.data.batch import Batch
+from mmoe.data.order import Shard
+from mmoe.errors import ConfigError, TrainingError
+from mmoe.train.objective import Losses, Part
+from mmoe.train.optim import Optimizer, sum_by_row
+
+PATIENCE = timedelta(hours=24)
+"""How long a process waits for one that is still at work; one that died is noticed at once."""
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a step's batch is over all processes, and this one's part of it."""
+
+    rows: int
+    part: Part | None
+    """None where there is a single process."""
+    asked: bool
+    """What the first process asked all to do after the step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """One of `world` processes. With a world of one nothing is sent."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """The first process alone writes, tells and registers."""
+        return self.rank == 0
+
+    @property
+    def shard(self) -> Shard:
+        return Shard(rank=self.rank, world=self.world)
+
+    def batch_size(self, together: int) -> int:
+        """Rows that each process takes. Raises ConfigError where they cannot be shared evenly."""
+        if together % self.world:
+            raise ConfigError(f"batch_size={together}: give a multiple of the {self.world} processes in params.yaml.")
+        return together // self.world
+
+    def step(self, batch: Batch | None, heads: int, *, ask: bool) -> Step:
+        """Of all processes' batches; a process whose rows are used up has none."""
+        rows = 0 if batch is None else len(batch)
+        if self.world == 1:
+            return Step(rows=rows, part=None, asked=ask)
+        labelled_T = torch.zeros(heads) if batch is None else (~batch.labels_BH.isnan()).sum(dim=0)
+        own = torch.cat([labelled_T.double(), torch.tensor([rows, ask and self.leads], dtype=torch.float64)])
+        total = self.summed(own)
+        share = own / total.clamp(min=1)
+        part = Part(labelled_T=share[:heads].float(), rows=float(share[heads]))
+        return Step(rows=int(total[heads]), part=part, asked=bool(total[-1]))
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """Over all processes, the same bits on each."""
+        if self.world == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    def gathered(self, tensor: Tensor) -> list[Tensor]:
+        """Each process's tensor, in their order; they must be of one shape."""
+        if self.world == 1:
+            return [tensor]
+        found = [torch.empty_like(tensor) for _ in range(self.world)]
+        dist.all_gather(found, tensor.contiguous())
+        return found
+
+    def agreed(self, asked: bool) -> bool:
+        """What the first process says."""
+        return bool(self.gathered(torch.tensor([asked], dtype=torch.int64))[0])
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self.agreed(True)
+
+    def leader_first(self, work: Callable[[], Found]) -> Found:
+        """The first process does the work, then the others, who find what it left."""
+        if self.leads:
+            found = work()
+            self.wait()
+            return found
+        self.wait()
+        return work()
+
+    def sum_gradients(self, optimizer: Optimizer) -> None:
+        """Put the sum over all processes in the place of each gradient."""
+        if self.world == 1:
+            return
+        self._sum_dense(list(optimizer.dense.values()))
+        for table in optimizer.adagrad.parameters.values():
+            self._sum_rows(table)
+
+    def _sum_dense(self, parameters: list[nn.Parameter]) -> None:
+        """A parameter without a gradient on every process keeps none: it takes no part in the network's losses."""
+        present = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.float32)
+        gradients = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in parameters]
+        total = self.summed(torch.cat([present, *gradients]))
+        sizes = [parameter.numel() for parameter in parameters]
+        present, by_parameter = total[: len(sizes)], torch.split(total[len(sizes) :], sizes)
+        for flag, parameter, gradient in zip(present.tolist(), parameters, by_parameter, strict=True):
+            parameter.grad = gradient.view_as(parameter) if flag else None
+
+    def _sum_rows(self, table: nn.Parameter) -> None:
+        """The rows stand one process after another; `sum_by_row` then sums in the same order on each."""
+        width = table.shape[1]
+        if table.grad is None:
+            rows, values = torch.empty(0, dtype=torch.int64), table.new_empty(0, width)
+        else:
+            rows, values = sum_by_row(table.grad)
+        counts = [int(count) for count in self.gathered(torch.tensor([len(rows)]))]
+        longest = max(counts)
+        if not longest:
+            return
+        all_rows = self.gathered(nn.functional.pad(rows, (0, longest - len(rows))))
+        all_values = self.gathered(nn.functional.pad(values, (0, 0, 0, longest - len(rows))))
+        kept = [(each[:count], value[:count]) for each, value, count in zip(all_rows, all_values, counts, strict=True)]
+        indices = torch.cat([each for each, _ in kept]).unsqueeze(0)
+        summands = torch.cat([value for _, value in kept])
+        table.grad = torch.sparse_coo_tensor(indices, summands, table.shape, check_invariants=False)
+
+    def total(self, losses: Losses) -> Losses:
+        """The losses of the whole step, of each process's part of them."""
+        if self.world == 1:
+            return losses
+        summed = self.summed(torch.cat([losses.total.detach().view(1), losses.distillation.view(1), losses.task]))
+        return Losses(total=summed[0], distillation=summed[1], task=summed[2:])
+
+    def refuse_difference(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raises TrainingError unless all processes hold the same bits."""
+        if self.world == 1:
+            return
+        total = hashlib.sha256()
+        for name in sorted(tensors):
+            total.update(tensors[name].detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        digests = self.gathered(torch.frombuffer(bytearray(total.digest()), dtype=torch.uint8))
+        if any(not torch.equal(digests[0], other) for other in digests[1:]):
+            raise TrainingError(
+                f"the {self.world} processes hold different weights; run them on machines of one kind, with one "
+                "version of PyTorch."
+            )
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def processes() -> Iterator[Processes]:
+    """This process among those that torchrun started; ALONE where it did not start any."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    die_with_parent()
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield Processes(rank=dist.get_rank(), world=dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def die_with_parent() -> None:
+    """torchrun's workers outlive it when it is killed; a training that is run again must not meet them at work."""
+    set_parent_death_signal = 1
+    ctypes.CDLL("libc.so.6", use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,0 +1,69 @@
+"""mmoe.train.distributed: two real processes over gloo learn what one does, stay equal, and go on after a kill."""
+
+import json
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmoe.errors import ConfigError
+from mmoe.train.distributed import Processes
+from mmoe.train.state import read_state
+
+FILES = ("weights.safetensors", "optimizer.safetensors", "state.json")
+ROWS = 1500
+
+
+@pytest.fixture
+def trained_by_two(tmp_path, make_partition, params, small_schema):
+    """The folder of what `two_processes.py` trained, and how each of its trainings ended."""
+    for day in (date(2026, 3, 1), date(2026, 3, 2)):
+        make_partition(day, rows=ROWS)
+    job = {
+        "params": params.model_dump(mode="json"),
+        "schema": small_schema.model_dump(mode="json"),
+        "lake": str(tmp_path / "lake"),
+        "output": str(tmp_path / "out"),
+        "rows": ROWS,
+    }
+    script = Path(__file__).with_name("two_processes.py")
+    done = subprocess.run([sys.executable, script], input=json.dumps(job), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "out", json.loads(done.stdout.splitlines()[-1])
+
+
+def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two) -> None:
+    out, ended = trained_by_two
+    assert ended.pop("killed") == [signal.SIGKILL]
+    assert set(map(tuple, ended.values())) == {(0,)}
+    one, two = read_state(out / "one").stages[0], read_state(out / "two").stages[0]
+    assert (one.processes, two.processes) == (1, 2)
+    assert one.rows == two.rows == 2 * ROWS  # disjoint row groups, every row once
+    late = [[point.auc["click"] for point in stage.curve[-6:]] for stage in (one, two)]
+    assert np.mean(late[0]) == pytest.approx(np.mean(late[1]), abs=0.04) and np.mean(late[1]) > 0.7
+    for name in FILES:
+        assert (out / "two" / name).read_bytes() == (out / "again" / name).read_bytes(), name
+    assert not list(out.glob("*.checkpoint.safetensors"))
+
+    alone, first, second = (json.loads((out / name).read_text()) for name in
+                            ("same-1-0.json", "same-2-0.json", "same-2-1.json"))  # fmt: skip
+    assert first["weights"] == second["weights"] and first["optimizer"] == second["optimizer"]
+    assert len(alone["curve"]) == len(first["curve"]) > 20
+    for one_point, two_point in zip(alone["curve"], first["curve"], strict=True):
+        assert one_point["rows"] == two_point["rows"]
+        assert two_point["task"] == pytest.approx(one_point["task"], rel=1e-4)
+        assert two_point["auc"] == pytest.approx(one_point["auc"], abs=2e-3)
+    for part, tolerance in (("weights", 2e-4), ("optimizer", 2e-4)):
+        assert alone[part].keys() == first[part].keys()
+        for name, values in alone[part].items():
+            np.testing.assert_allclose(first[part][name], values, rtol=1e-3, atol=tolerance, err_msg=name)
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
+    assert Processes(rank=1, world=4).batch_size(1024) == 256
+    with pytest.raises(ConfigError, match="batch_size=1000: give a multiple of the 3 processes"):
+        Processes(rank=0, world=3).batch_size(1000)
