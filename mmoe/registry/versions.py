@@ -80,22 +80,32 @@ class Versions:
 
     def get(self, version: str) -> Version:
         """Raises RegistryError if there is no such version."""
-        found = next((each for each in self.all() if each.version == version), None)
-        if found is None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_model_version(self.name, version)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            found = None
+        if found is None or "digest" not in found.tags:
             known = ", ".join(each.version for each in self.all()) or "none"
             raise RegistryError(f"version={version!r}: not registered under {self.name!r}; there are: {known}.")
-        return found
+        return parse_version(found, self.aliases())
 
     def by_digest(self, digest: str) -> Version | None:
-        return next((each for each in self.all() if each.digest == digest), None)
+        return next(iter(self._search(f"name = '{self.name}' AND tags.digest = '{digest}'")), None)
 
     def all(self) -> list[Version]:
         """Oldest first. Versions that something else registered under this name are left out."""
+        return self._search(f"name = '{self.name}'")
+
+    def _search(self, wanted: str) -> list[Version]:
         aliases = self.aliases()
         pages: list[Any] = []
         token = None
         while token != "":
-            page = self.client.search_model_versions(f"name = '{self.name}'", max_results=1000, page_token=token)
+            page = self.client.search_model_versions(wanted, max_results=1000, page_token=token)
             pages += page
             token = page.token or ""
         found = [parse_version(each, aliases) for each in pages if "digest" in each.tags]
