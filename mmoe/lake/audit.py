@@ -6,7 +6,8 @@ from datetime import date
 from mmoe.config import RetentionConfig
 from mmoe.errors import CorruptionError
 from mmoe.lake import ledger
-from mmoe.lake.expiry import decide
+from mmoe.lake.expiry import Look, decide, unseen
+from mmoe.lake.files import printable
 from mmoe.lake.holders import Copy
 from mmoe.lake.holds import Hold, read_holds
 from mmoe.lake.horizon import Horizon, horizon_of, later, read_horizons
@@ -34,6 +35,24 @@ class Walked(Frozen):
     """Object versions, delete markers and unfinished writes among the files."""
 
 
+class Unseen(Frozen):
+    """A landing file of which nothing shows the days of its rows: of a form that is not looked into, or damaged."""
+
+    key: str
+    day: date
+    """The newest day that it may hold: it goes as a whole when that is behind the horizon."""
+    dated: bool
+    """False: neither its rows nor a folder that can be believed say the day; it is when the file was written."""
+
+    @property
+    def sentence(self) -> str:
+        tells = "cannot be looked into" if self.dated else "cannot be looked into, or tells no day that can be believed"
+        return (
+            f"{self.key} {tells}: it goes as a whole once {self.day} is behind the horizon; before that, deliver its "
+            "rows as Parquet, CSV or JSON lines below their day's dt=YYYY-MM-DD folder, or delete it."
+        )
+
+
 class AuditReport(Frozen):
     as_of: date
     horizon: Horizon | None
@@ -44,6 +63,7 @@ class AuditReport(Frozen):
     """Copies that the policy lets expire on `as_of`, which no run has deleted yet."""
     undated: tuple[str, ...]
     """Files with rows of which nothing says the day."""
+    unseen: tuple[Unseen, ...] = ()
     holds: tuple[HoldTerms, ...]
     """Those that block on `as_of`."""
     ledger_entries: int
@@ -54,7 +74,12 @@ class AuditReport(Frozen):
 
     @property
     def ok(self) -> bool:
-        return not self.readable and not self.overdue and not self.undated and not self.problems
+        return not self.findings
+
+    @property
+    def remarks(self) -> list[str]:
+        """Of what is no finding, since it has a day, but was not seen to be clean."""
+        return [each.sentence for each in self.unseen if each.dated]
 
     @property
     def findings(self) -> list[str]:
@@ -65,6 +90,7 @@ class AuditReport(Frozen):
             *(f"{_what(item)} is overdue; run retention apply." for item in self.overdue),
             *(f"{key} holds rows of no known day; move it below a dt=YYYY-MM-DD folder or delete it."
               for key in self.undated),
+            *(each.sentence for each in self.unseen if not each.dated),
         ]  # fmt: skip
 
 
@@ -79,8 +105,11 @@ def audit(stores: Stores, as_of: date, config: RetentionConfig | None = None) ->
         problems += _unfinished(store, chain)
     copies = take_inventory(stores, chain)
     active = tuple(hold for hold in holds if hold.active(as_of))
-    readable = _left(stores, copies, at, active)
-    due = _left(stores, copies, later(horizon_of(as_of, config), at), active) if config is not None else ()
+    look = looking_into(stores)
+    readable, hidden = _left(stores, copies, look, at, active, as_of)
+    due: tuple[Expired, ...] = ()
+    if config is not None:
+        due, hidden = _left(stores, copies, look, later(horizon_of(as_of, config), at), active, as_of)
     return AuditReport(
         as_of=as_of,
         horizon=at,
@@ -88,6 +117,7 @@ def audit(stores: Stores, as_of: date, config: RetentionConfig | None = None) ->
         readable=readable,
         overdue=tuple(item for item in due if item not in readable),
         undated=undated(copies),
+        unseen=hidden,
         holds=tuple(hold.stated for hold in active),
         ledger_entries=len(chain),
         ledger_head=chain[-1].hash if chain else None,
@@ -106,12 +136,23 @@ def last_audit(store: Store) -> AuditReport | None:
     return from_json(AuditReport, content, AUDIT_KEY, "run retention audit again") if content is not None else None
 
 
-def _left(stores: Stores, copies: Sequence[Copy], at: Horizon | None, holds: tuple[Hold, ...]) -> tuple[Expired, ...]:
+def _left(
+    stores: Stores, copies: Sequence[Copy], look: Look, at: Horizon | None, holds: tuple[Hold, ...], as_of: date
+) -> tuple[tuple[Expired, ...], tuple[Unseen, ...]]:
+    """What should not be there any more, and what stays without having been seen to be clean."""
     if at is None:
-        return ()
+        return (), ()
     found = manifests(stores.store)
-    actions = decide(copies, rules_of(stores, copies, found, at, holds), looking_into(stores))
-    return summarise(actions, found)
+    rules = rules_of(stores, copies, found, at, holds, as_of)
+    hidden = tuple(
+        Unseen(
+            key=printable(f"{copy.holder}:{copy.key}"),
+            day=rules.newest_day(copy),
+            dated=not (copy.guessed or rules.misdated(copy)),
+        )
+        for copy in unseen(copies, rules, look)
+    )
+    return summarise(decide(copies, rules, look), found), hidden
 
 
 def _chain(store: Store) -> tuple[list[ledger.Entry], list[str]]:

@@ -8,14 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.orc
 import pyarrow.parquet as pq
 
 from mmoe.lake.jsontables import open_json
-from mmoe.lake.tabular import BLOCK_ROWS, Blocks, Edited
+from mmoe.lake.tabular import BLOCK_ROWS, Blocks, Edited, Write
 
 HEAD_BYTES = 1 << 16
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
-PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+PARQUET, ORC, ARROW, ARROW_STREAM = b"PAR1", b"ORC", b"ARROW1", b"\xff\xff\xff\xff"
 DELIMITERS = (",", "\t", ";", "|")
 
 
@@ -30,6 +31,8 @@ def open_blocks(path: Path) -> Iterator[Blocks | None]:
     if head.startswith(PARQUET):
         with pq.ParquetFile(path) as file:
             yield _parquet(file)
+    elif head.startswith(ORC):
+        yield _orc(pyarrow.orc.ORCFile(path))
     elif head.startswith(ARROW):
         with pa.memory_map(str(path)) as source:
             yield _arrow(pa.ipc.open_file(source))
@@ -55,13 +58,31 @@ def _parquet(file: pq.ParquetFile) -> Blocks:
     return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {}, write=write)
 
 
+def _orc(file: Any) -> Blocks:
+    schema = file.schema
+
+    def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        for number in range(file.nstripes):
+            yield pa.Table.from_batches([file.read_stripe(number, columns=columns)])
+
+    @contextmanager
+    def write(target: Path) -> Iterator[Callable[[Edited], None]]:
+        with pyarrow.orc.ORCWriter(str(target), compression="zstd") as writer:
+            writer.write(schema.empty_table())
+            yield lambda edited: writer.write(edited.table().cast(schema))
+
+    return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {}, write=write)
+
+
 def _arrow(file: Any) -> Blocks:
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         for number in range(file.num_record_batches):
             table = pa.Table.from_batches([file.get_batch(number)])
             yield table if columns is None else table.select(columns)
 
-    return Blocks(names=tuple(file.schema.names), read=read, metadata=file.schema.metadata or {})
+    schema = file.schema
+    write = _arrow_writer(pa.ipc.new_file, schema)
+    return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {}, write=write)
 
 
 def _arrow_stream(path: Path) -> Blocks:
@@ -73,7 +94,17 @@ def _arrow_stream(path: Path) -> Blocks:
 
     with pa.memory_map(str(path)) as source:
         schema = pa.ipc.open_stream(source).schema
-    return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {})
+    write = _arrow_writer(pa.ipc.new_stream, schema)
+    return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {}, write=write)
+
+
+def _arrow_writer(open_writer: Any, schema: pa.Schema) -> Write:
+    @contextmanager
+    def write(target: Path) -> Iterator[Callable[[Edited], None]]:
+        with open_writer(str(target), schema) as writer:
+            yield lambda edited: writer.write_table(edited.table().cast(schema))
+
+    return write
 
 
 def _text(path: Path, compression: str | None) -> Blocks | None:
@@ -96,12 +127,14 @@ def _text(path: Path, compression: str | None) -> Blocks | None:
 
 
 def _csv(path: Path, compression: str | None, delimiter: str, names: tuple[str, ...]) -> Blocks:
+    """Text that is no UTF-8 comes, and is written, byte for byte: one such value must not keep the other rows."""
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
 
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         convert = pyarrow.csv.ConvertOptions(
-            include_columns=columns, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        )
+            include_columns=columns, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False,
+            check_utf8=False,
+        )  # fmt: skip
         with pa.input_stream(str(path), compression=compression) as stream:
             for batch in pyarrow.csv.open_csv(stream, parse_options=parse, convert_options=convert):
                 yield pa.Table.from_batches([batch])

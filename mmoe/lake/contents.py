@@ -1,7 +1,7 @@
 """What rows a file holds, found out by its content: its day and view type, and which labels are known.
 
-Recognised, whatever the file's name: Parquet, Arrow IPC, CSV, TSV and JSON lines (plain or gzip, bzip2, zstd), in the
-partition's columns, in the raw log's, or as a score set.
+Recognised, whatever the file's name: Parquet, ORC, Arrow IPC, CSV, TSV and JSON lines (plain or gzip, bzip2, zstd), in
+the partition's columns, in the raw log's, or as a score set.
 """
 
 from collections import Counter
@@ -150,7 +150,7 @@ def keyed(block: pa.Table, schema: Schema, layout: Layout, day: date | None) -> 
 
 def known_label(block: pa.Table, column: str) -> NDArray[np.bool_]:
     """(N,) where the label is 0 or 1 rather than null."""
-    return np.asarray(to_label(flat(block[column])).values.is_valid().to_numpy(zero_copy_only=False))
+    return np.asarray(to_label(_values(block, column)).values.is_valid().to_numpy(zero_copy_only=False))
 
 
 def _count(block: pa.Table, schema: Schema, layout: Layout, day: date | None, found: Contents) -> None:
@@ -170,10 +170,11 @@ def _known_labels(block: pa.Table, layout: Layout) -> Iterator[tuple[str, NDArra
         for label, column in layout.labels.items():
             yield label, known_label(block, column)
         return
-    heads = flat(block[layout.head])
+    heads = _values(block, layout.head)
     known = known_label(block, LABEL)
-    for head in pc.unique(heads).to_pylist():
-        yield str(head), known & np.asarray(pc.equal(heads, head).to_numpy(zero_copy_only=False))
+    for head in pc.unique(heads).drop_null().to_pylist():
+        same = pc.fill_null(pc.equal(heads, head), False)
+        yield str(head), known & np.asarray(same.to_numpy(zero_copy_only=False))
 
 
 def _day_numbers(block: pa.Table, schema: Schema, layout: Layout, day: date | None) -> NDArray[np.int64]:
@@ -181,7 +182,7 @@ def _day_numbers(block: pa.Table, schema: Schema, layout: Layout, day: date | No
     default = (day - EPOCH).days if day is not None else -1
     if layout.time is None or layout.time not in block.column_names:
         return np.full(block.num_rows, default, dtype=np.int64)
-    times = to_time(flat(block[layout.time]), layout.unit).values
+    times = to_time(_values(block, layout.time), layout.unit).values
     shifted = times.cast(pa.int64()).to_numpy(zero_copy_only=False) + schema.event_time.day_starts_utc * 3_600_000_000
     known = times.is_valid().to_numpy(zero_copy_only=False)
     return np.where(known, np.nan_to_num(shifted) // DAY_US, default).astype(np.int64)
@@ -190,8 +191,25 @@ def _day_numbers(block: pa.Table, schema: Schema, layout: Layout, day: date | No
 def _view_types(block: pa.Table, schema: Schema, layout: Layout) -> pa.Array:
     if layout.view_type is None or layout.view_type not in block.column_names:
         return pa.nulls(block.num_rows, pa.string())
-    values = to_text(flat(block[layout.view_type])).values
+    values = to_text(_values(block, layout.view_type)).values
     if schema.view_type.other is None:
         return values
     listed = pc.is_in(values, value_set=pa.array(schema.view_type.names, pa.string()))
     return pc.if_else(pc.or_(listed, values.is_null()), values, schema.view_type.other)
+
+
+def _values(block: pa.Table, column: str) -> pa.Array:
+    """One array, null where text is no UTF-8: it says nothing."""
+    values = flat(block[column])
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        return pa.array([_decoded(text) for text in values.cast(pa.binary()).to_pylist()], pa.string())
+    return values
+
+
+def _decoded(text: bytes | None) -> str | None:
+    try:
+        return None if text is None else text.decode()
+    except UnicodeDecodeError:
+        return None

@@ -23,6 +23,8 @@ class Rules:
     """Those that block on the as-of date."""
     late_days: int
     """Landing folders hold rows of up to so many days before their own."""
+    as_of: date = date.max
+    """A landing folder dated more than a day later is misdated."""
     strays: frozenset[str] = frozenset()
     """Keys of landing files that may hold rows of any other day."""
 
@@ -40,6 +42,24 @@ class Rules:
         late = self.late_days if copy.holder == LANDING else 0
         stray = copy.holder == LANDING and copy.key in self.strays
         return stray or copy.day < self.horizon.newest + timedelta(days=late)
+
+    def newest_day(self, copy: Copy) -> date:
+        """The newest day whose rows a file may hold that nobody can look into."""
+        return copy.written if self.misdated(copy) and copy.written is not None else _day(copy)
+
+    def misdated(self, copy: Copy) -> bool:
+        """Whether a landing folder is dated in the future, which no date in a path may use to keep its rows."""
+        return copy.holder == LANDING and (_day(copy) - self.as_of).days > 1
+
+    def removes_unseen(self, copy: Copy) -> bool:
+        """Whether a file goes that nobody can look into: nothing shows that it holds no row that must."""
+        newest = self.newest_day(copy)
+        return newest < self.horizon.newest and not self._held(newest, None) and not self.may_be_held(copy)
+
+    def may_be_held(self, copy: Copy) -> bool:
+        """A file that may hold rows of any earlier day may hold those that a hold keeps."""
+        any_day = copy.guessed or self.misdated(copy)
+        return any_day and any(hold.first <= self.newest_day(copy) for hold in self.holds)
 
     def removes(self, place: Place) -> bool:
         day, view_type = place
@@ -101,7 +121,7 @@ def decide(copies: Iterable[Copy], rules: Rules, look: Look) -> list[Action]:
         if rules.keeps_every_copy(day):
             continue
         if rules.expires_whole(day):
-            actions += [Action(copy) for copy in members]
+            actions += [Action(copy) for copy in members if not rules.may_be_held(copy)]
         elif (holder, kind) == (LAKE, ENGAGEMENT):
             actions += _of_partition(members, rules, look)
         else:
@@ -144,16 +164,28 @@ def _of_copy(copy: Copy, rules: Rules, look: Look) -> Iterator[Action]:
         yield Action(copy)
         return
     contents = look(copy)
-    if contents is None:
-        if copy.holder == LANDING and copy.size and _day(copy) < rules.horizon.newest:
-            yield Action(copy)  # nothing shows that it holds no row that must go
+    if contents is None and (copy.holder != LANDING or not copy.size):
+        return
+    if contents is None or not contents.readable:
+        if rules.removes_unseen(copy):
+            yield Action(copy)
         return
     removal = rules.removal(contents)
-    if not contents.readable:
-        if _day(copy) < rules.horizon.newest:
-            yield Action(copy)
-    elif removal.anything:
+    if removal.anything:
         yield Action(copy, removal if rewritable(copy) and removal.stay else None)
+
+
+def unseen(copies: Iterable[Copy], rules: Rules, look: Look) -> list[Copy]:
+    """Landing files that stay although nothing that can be read shows of which days their rows are."""
+    found = []
+    for copy in copies:
+        if copy.holder != LANDING or copy.day is None or not copy.size or not rules.looks_into(copy):
+            continue
+        contents = look(copy)
+        if copy.guessed or contents is None or not contents.readable:
+            found.append(copy)
+    gone = {action.copy for action in decide(found, rules, look)}
+    return [copy for copy in found if copy not in gone]
 
 
 def _rows_of(copy: Copy, look: Look) -> Contents | None:

@@ -3,13 +3,13 @@
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from mmoe.errors import LakeError
 from mmoe.lake.contents import inspect
-from mmoe.lake.files import printable
+from mmoe.lake.files import TABLES, printable
 from mmoe.lake.manifest import file_digest
 from mmoe.lake.partitions import RETENTION, day_of, manifest_key
 from mmoe.lake.store import Store, StoredCopy, remove_empty_folders
@@ -33,6 +33,10 @@ class Copy(NamedTuple):
     """Below its holder's root."""
     size: int
     stored: StoredCopy | None = None
+    written: date | None = None
+    """When a local file was written: no row in it is younger."""
+    guessed: bool = False
+    """Nothing but the day on which it was written says of which day its rows are."""
 
     @property
     def current(self) -> bool:
@@ -105,36 +109,41 @@ class StoreHolder:
             return False, None
         if not ROW_NAME.search(stored.key) and stored.size not in known:
             return False, None
-        return holds_rows(self._store.local_path(stored.key), self._schema, known)
+        try:
+            has_rows, day = holds_rows(self._store.local_path(stored.key), self._schema, known)
+        except LakeError:
+            return True, None
+        return bool(has_rows), day
 
 
 class FolderHolder:
-    """A local folder and all below it, without what is left to other holders."""
+    """A local folder and all below it, without what is left to other holders.
+
+    `rows_only`: a place for raw rows and side tables, where a file of any other form counts as one with rows.
+    """
 
     def __init__(
-        self, name: str, root: Path, schema: Schema, *, without: Collection[Path] = (), kind_by_folder: bool = False
-    ) -> None:
+        self, name: str, root: Path, schema: Schema, *, without: Collection[Path] = (), kind_by_folder: bool = False,
+        rows_only: bool = False,
+    ) -> None:  # fmt: skip
         self.name = name
         self.where = str(root)
         self._root = root
         self._schema = schema
         self._without = {path for path in without if path != root}
         self._kind_by_folder = kind_by_folder
+        self._rows_only = rows_only
+        self._side_tables = {f"{TABLES}/{table.file}" for table in schema.source.tables}
 
     def copies(self, known: Known) -> list[Copy]:
         found = []
         for path in self._files():
-            key = path.relative_to(self._root).as_posix()
             try:
-                size, day = path.lstat().st_size, day_of(key)
-                if day is None:
-                    has_rows, day = (False, None) if path.is_symlink() else holds_rows(path, self._schema, known)
-                    if not has_rows:
-                        continue
+                copy = self._copy(path, known)
             except FileNotFoundError:  # gone since the folder was listed
                 continue
-            kind = key.split("/")[0].lstrip("._") if self._kind_by_folder and "/" in key else self.name
-            found.append(Copy(self.name, kind, day, key, size))
+            if copy is not None:
+                found.append(copy)
         return found
 
     def delete(self, copies: Iterable[Copy]) -> None:
@@ -166,6 +175,25 @@ class FolderHolder:
         finally:
             aside.unlink(missing_ok=True)
 
+    def _copy(self, path: Path, known: Known) -> Copy | None:
+        """None for a file without rows."""
+        key, status = path.relative_to(self._root).as_posix(), path.lstat()
+        kind = key.split("/")[0].lstrip("._") if self._kind_by_folder and "/" in key else self.name
+        copy = Copy(self.name, kind, day_of(key), key, status.st_size, written=_day_at(status.st_mtime, self._schema))
+        if copy.day is not None:
+            return copy
+        if path.is_symlink():
+            return None
+        try:
+            has_rows, day = holds_rows(path, self._schema, known)
+        except LakeError:  # one file that nobody may read does not keep the others from going; the audit names it
+            return copy
+        if has_rows is None:
+            has_rows = self._rows_only and copy.size > 0 and key not in self._side_tables
+        if has_rows and day is None and self._rows_only:
+            return copy._replace(day=copy.written, guessed=copy.written is not None)
+        return copy._replace(day=day) if has_rows else None
+
     def _files(self) -> Iterator[Path]:
         for folder, folders, names in os.walk(self._root):
             folders[:] = sorted(name for name in folders if Path(folder, name) not in self._without)
@@ -176,17 +204,25 @@ class FolderHolder:
                     yield path
 
 
-def holds_rows(path: Path, schema: Schema, known: Known) -> tuple[bool, date | None]:
-    """Whether a file whose path tells no day holds rows, and the oldest day that they are of."""
+def holds_rows(path: Path, schema: Schema, known: Known) -> tuple[bool | None, date | None]:
+    """Whether a file whose path tells no day holds rows (None: it is of no form that is looked into), and the oldest
+    day that they are of. Raises LakeError when the system will not read it."""
     by_digest = known.get(path.stat().st_size)
     if by_digest is not None:
         day = by_digest.get(file_digest(path))
         if day is not None:
             return True, day
-    try:
-        contents = inspect(path, schema, None)
-    except LakeError:  # one file that nobody may read does not keep the others from going; the audit names it
-        return True, None
-    if contents is None or (contents.readable and not contents.rows.total()):
+    contents = inspect(path, schema, None)
+    if contents is None:
+        return None, None
+    if contents.readable and not contents.rows.total():
         return False, None
     return True, min(contents.days, default=None)
+
+
+def _day_at(seconds: float, schema: Schema) -> date | None:
+    """The schema's day at a Unix time; None where a file system says nonsense."""
+    try:
+        return (datetime.fromtimestamp(seconds, UTC) + timedelta(hours=schema.event_time.day_starts_utc)).date()
+    except (ValueError, OverflowError, OSError):
+        return None

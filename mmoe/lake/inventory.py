@@ -59,13 +59,15 @@ def manifests(store: Store) -> dict[date, Manifest]:
 
 
 def rules_of(
-    stores: Stores, copies: Iterable[Copy], found: dict[date, Manifest], horizon: Horizon, holds: tuple[Hold, ...]
-) -> Rules:
+    stores: Stores, copies: Iterable[Copy], found: dict[date, Manifest], horizon: Horizon, holds: tuple[Hold, ...],
+    as_of: date,
+) -> Rules:  # fmt: skip
     """Rows that ingest refused, for their day lay too far back, are in the landing zone all the same: files are looked
     into that no published day was made of, and those of days that refused some."""
     landed = [copy for copy in copies if copy.holder == LANDING]
     strays = frozenset(copy.key for copy in landed if not (copy.day and _is_accounted_for(copy, found.get(copy.day))))
-    return Rules(horizon=horizon, holds=holds, late_days=stores.schema.source.late_days, strays=strays)
+    late_days = stores.schema.source.late_days
+    return Rules(horizon=horizon, holds=holds, late_days=late_days, as_of=as_of, strays=strays)
 
 
 def _is_accounted_for(copy: Copy, manifest: Manifest | None) -> bool:

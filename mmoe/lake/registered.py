@@ -22,7 +22,7 @@ def registered_stores(settings: Settings, schema: Schema, store: Store) -> Store
     home = settings.home.absolute()
     project = settings.dvc_project.absolute()
     lake = StoreHolder(LAKE, settings.lake_url, store, schema)
-    landing = FolderHolder(LANDING, settings.landing_path, schema)
+    landing = FolderHolder(LANDING, settings.landing_path, schema, rows_only=True)
     apart = {settings.landing_path: LANDING, settings.cache_path: CACHE}
     if "://" not in settings.lake_url:
         apart[Path(settings.lake_url)] = LAKE

@@ -134,7 +134,7 @@ def make_plan(
 ) -> tuple[RetentionPlan, list[Action], Rules]:
     """The plan for given listings, horizons and holds, and the actions it sums up."""
     found = manifests(stores.store)
-    rules = rules_of(stores, copies, found, wanted, active_holds(stores.store, as_of))
+    rules = rules_of(stores, copies, found, wanted, active_holds(stores.store, as_of), as_of)
     actions = decide(copies, rules, looking_into(stores))
     published = {copy.day for copy in copies if is_manifest(copy)}
     gone = {action.copy.day for action in actions if action.removal is None and is_manifest(action.copy)}

@@ -123,6 +123,7 @@ def audited(report: AuditReport, models: LearnedModels) -> dict[str, Any]:
         "ledger_head": report.ledger_head,
         "stores": [walked_row(walked) for walked in report.walked],
         "holds": [hold_row(hold) for hold in report.holds],
+        "not_looked_into": [{"file": each.key, "goes_with": str(each.day)} for each in report.unseen],
         "models_too_old": [model.version for model in models.too_old],
         **({"models_unknown": models.unknown} if models.unknown else {}),
     }

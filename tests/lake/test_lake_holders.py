@@ -9,6 +9,7 @@ import sqlite3
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 from handmade import SCHEMA, raw_rows
@@ -45,6 +46,10 @@ def as_arrow_stream(rows, path):
         writer.write_table(rows)
 
 
+def as_orc(rows, path):
+    pyarrow.orc.write_table(rows, str(path))
+
+
 def as_csv_gz(rows, path):
     with pa.output_stream(path, compression="gzip") as sink:
         pyarrow.csv.write_csv(rows, sink)
@@ -69,7 +74,9 @@ def as_json_array(rows, path):
     path.write_text(json.dumps(rows.to_pylist()))
 
 
-EVERY_FORMAT = [as_parquet, as_arrow, as_arrow_stream, as_csv_gz, as_tsv, as_json_lines, as_json_array, as_split_table]
+EVERY_FORMAT = [
+    as_parquet, as_orc, as_arrow, as_arrow_stream, as_csv_gz, as_tsv, as_json_lines, as_json_array, as_split_table,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("write", EVERY_FORMAT)

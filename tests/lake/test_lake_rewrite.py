@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 from every_store import EVERY_STORE
@@ -44,6 +45,12 @@ HELD = Hold(first=DAYS[2], last=DAYS[2], owner="legal", reason="case 18", until=
 def rows_of(lake, day):
     partition = open_partition(lake.store, day, SCHEMA)
     return pa.concat_tables([pq.read_table(file) for file in partition.files])
+
+
+def damage(path, place):
+    content = bytearray(path.read_bytes())
+    content[place : place + 8] = b"\xff" * 8
+    path.write_bytes(content)
 
 
 def landed(landing, day):
@@ -166,6 +173,16 @@ def test_a_score_set_goes_when_a_row_or_a_known_label_of_it_must(stores, day, vi
     assert bool(stores.store.list("scores/")) != goes
 
 
+def test_a_score_row_without_a_head_stops_nothing(stores, tmp_path):
+    table = pa.table({"example_id": ["a", "b"], "head": [None, "long_click"], "label": pa.array([1, 1], pa.int8())})
+    (tmp_path / "work").mkdir()
+    for day in (DAYS[2], DAYS[5]):
+        metadata = {"mmoe.day": str(day)}
+        pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "work" / f"{day}.parquet")
+    expire(stores, PARTS)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == [f"{DAYS[5]}.parquet"]
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.tsv.gz", "rows.jsonl", "rows.ndjson.bz2", "rows.csv.zst"])
 def test_raw_text_files_keep_name_format_and_every_other_row(stores, landing, name):
     day = DAYS[2]
@@ -252,7 +269,7 @@ def test_rows_that_came_too_late_for_any_day_expire_in_the_landing_zone_too(stor
     assert audit(stores, AS_OF, config).ok
 
 
-def test_json_lines_of_any_shape_are_rewritten_and_a_csv_that_breaks_on_the_way_is_named_without_a_value(
+def test_json_lines_of_any_shape_are_rewritten_and_a_file_that_breaks_on_the_way_is_named_without_a_value(
     stores, landing, tmp_path
 ):
     """Lines without a view type or with half a character, and lists nested too deeply for a parser."""
@@ -263,15 +280,62 @@ def test_json_lines_of_any_shape_are_rewritten_and_a_csv_that_breaks_on_the_way_
     lines += [json.dumps({"event_id": "a", "event_time": str(DAYS[2]), "device": "\ud800", "\ud800": 1})]
     lines += ['{"event_id": "deep", "x": ' + "[" * 5_000 + "]" * 5_000 + "}"]
     (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
-    odd = f"event_id,event_time,view_type,device\ns,{DAYS[2]},search,secr\u00e9t\nh,{DAYS[2]},home,x\n"
-    (folder / "odd.csv").write_bytes(odd.encode("latin-1"))
-    with pytest.raises(LakeError, match=rf"odd\.csv of {DAYS[2]}: is damaged.*; deliver it again or delete") as refusal:
+    odd = folder / "odd.parquet"
+    pq.write_table(raw_rows(DAYS[2], rows=20), odd)
+    names = pq.read_schema(odd).names
+    damage(odd, pq.read_metadata(odd).row_group(0).column(names.index("device")).dictionary_page_offset)
+    with pytest.raises(
+        LakeError, match=rf"odd\.parquet of {DAYS[2]}: is damaged.*deliver it again or delete"
+    ) as refusal:
         expire(stores, PARTS)
-    assert "secr" not in str(refusal.value)
-    (folder / "odd.csv").unlink()
+    assert not any(device in str(refusal.value) for device in ("phone", "tablet"))
+    odd.unlink()
     expire(stores, PARTS)
     left = [json.loads(line)["event_id"] for line in (folder / "rows.jsonl").read_text().splitlines()]
     assert left == [row["event_id"] for row in rows if row["view_type"] == "home"]
+    assert audit(stores, AS_OF, PARTS).ok
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv.gz"])
+def test_text_that_is_no_utf8_is_rewritten_byte_for_byte(stores, landing, name):
+    """A broken label says nothing and stays; a row whose view type is broken goes with the earliest."""
+    rows = [
+        ["event_id", "event_time", "view_type", "device", "long_click"],
+        ["s", str(DAYS[2]), "search", "caf\u00e9", "1"],
+        ["h", str(DAYS[2]), "home", "caf\u00e9", "1"],
+        ["b", str(DAYS[2]), "h\u00f6me", "x", "0"],
+        ["l", str(DAYS[2]), "home", "\u00fc", "\u00e9"],
+    ]
+    separator = "\t" if ".tsv" in name else ","
+    path = landing / f"dt={DAYS[2]}" / name
+    path.parent.mkdir(parents=True)
+    content = "".join(separator.join(row) + "\n" for row in rows).encode("latin-1")
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    expire(stores, PARTS)
+    left = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
+    kept = [[*rows[0]], [*rows[2][:-1], ""], rows[4]]
+    assert left.replace(b'"', b"") == "".join(separator.join(row) + "\n" for row in kept).encode("latin-1")
+    assert audit(stores, AS_OF, PARTS).ok
+
+
+@pytest.mark.parametrize("kind", ["orc", "file", "stream"])
+def test_orc_and_arrow_files_are_rewritten_in_their_own_format(stores, landing, kind):
+    rows = raw_rows(DAYS[2], rows=50)
+    path = landing / f"dt={DAYS[2]}" / f"rows.{kind}"
+    path.parent.mkdir(parents=True)
+    if kind == "orc":
+        rows = rows.set_column(1, "event_time", rows["event_time"].cast(pa.timestamp("ns", "UTC")))
+        pyarrow.orc.write_table(rows, str(path))
+    else:
+        with getattr(pa.ipc, f"new_{kind}")(str(path), rows.schema) as writer:
+            writer.write_table(rows, max_chunksize=7)
+    expire(stores, PARTS)
+    left = pyarrow.orc.read_table(str(path)) if kind == "orc" else getattr(pa.ipc, f"open_{kind}")(str(path)).read_all()
+    expected = rows.filter(pc.not_equal(rows["view_type"], "search"))
+    assert left["event_id"].equals(expected["event_id"])
+    assert left["topics"].to_pylist() == expected["topics"].to_pylist()
+    assert left["long_click"].null_count == len(expected)
+    assert left.schema.names == rows.schema.names
     assert audit(stores, AS_OF, PARTS).ok
 
 

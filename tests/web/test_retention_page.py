@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from test_web_pages import words
 
-from mmoe.lake.audit import AuditReport, Walked, save_audit
+from mmoe.lake.audit import AuditReport, Unseen, Walked, save_audit
 from mmoe.lake.horizon import Horizon
 from mmoe.lake.ledger import Expired
 from mmoe.lake.manifest import to_json
@@ -58,6 +58,20 @@ def test_what_an_audit_found_comes_first(client: TestClient, store: Store) -> No
     assert "2 found last audit" in text
     assert "scores of 2026-03-01 is still readable." in text
     assert "home:work/x.csv holds rows of no known day" in text
+
+
+@pytest.mark.usefixtures("full_lake")
+def test_files_that_could_not_be_looked_into_are_named_and_alarm_where_no_day_is_known(
+    client: TestClient, store: Store
+) -> None:
+    unseen = Unseen(key="landing:dt=2026-03-03/x.zip", day=date(2026, 3, 3), dated=True)
+    save_audit(store, REPORT.model_copy(update={"unseen": (unseen,)}))
+    text = words(client.get("/retention").text)
+    assert "clean last audit" in text
+    assert "landing:dt=2026-03-03/x.zip cannot be looked into: it goes as a whole once 2026-03-03" in text
+    assert "nothing is overdue; the files named above could not be looked into" in text
+    save_audit(store, REPORT.model_copy(update={"unseen": (unseen.model_copy(update={"dated": False}),)}))
+    assert "1 found last audit" in words(client.get("/retention").text)
 
 
 @pytest.mark.usefixtures("full_lake")
