@@ -23,6 +23,9 @@ class ExpertConfig(Frozen):
     """dcnv2: the dense layers read the features beside the crosses; masknet: so does every mask block."""
     hidden: tuple[int, ...] = Field(default=(128, 64), strict=False)
     """Widths of the expert's dense layers; the last one is its output and equal in all experts of a model."""
+    stream_gates: tuple[Annotated[tuple[str, ...], Field(strict=False)], ...] = Field(default=(), strict=False)
+    """finalmlp: the features that each of its two streams' gates reads, `view_type` among them; an empty list, or no
+    list at all: a learned context."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -34,6 +37,13 @@ class ExpertConfig(Frozen):
             raise ValueError(f"rank={self.rank}: only dcnv2 has crosses; drop it for {self.kind}")
         if self.kind not in ("dcnv2", "masknet") and self.parallel:
             raise ValueError(f"parallel: only dcnv2 and masknet have such a form; drop it for {self.kind}")
+        if self.kind != "finalmlp" and self.stream_gates:
+            raise ValueError(f"stream_gates: only finalmlp has two streams; drop it for {self.kind}")
+        if len(self.stream_gates) not in (0, 2):
+            raise ValueError(
+                f"stream_gates={[list(names) for names in self.stream_gates]}: a list of features for each of the two "
+                "streams is needed; give two, of which one may be empty"
+            )
         if self.kind == "masknet" and self.parallel and len(self.hidden) < 2:
             raise ValueError(f"hidden={list(self.hidden)}: parallel mask blocks need dense layers; give two widths")
         return self

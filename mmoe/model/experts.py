@@ -4,7 +4,8 @@
 Shapes: E experts, B rows, D features, H outputs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,13 @@ from mmoe.model.finalmlp import FinalMlp
 from mmoe.model.masknet import MaskNet, ParallelMaskNet
 from mmoe.model.mlp import Mlp
 
+Columns = Mapping[str, Sequence[int]]
+"""Which of the D columns hold a feature."""
 
-def build_expert(config: ExpertConfig, copies: int, width: int, dropout: float) -> nn.Module:
+
+def build_expert(
+    config: ExpertConfig, copies: int, width: int, dropout: float, columns: Columns = MappingProxyType({})
+) -> nn.Module:
     """`copies` experts of one declaration: a module (C, B, D) → (C, B, H)."""
     hidden = config.hidden
     match config.kind:
@@ -27,7 +33,8 @@ def build_expert(config: ExpertConfig, copies: int, width: int, dropout: float) 
             form = ParallelMaskNet if config.parallel else MaskNet
             return form(copies, width, layers=config.layers, hidden=hidden, dropout=dropout)
         case "finalmlp":
-            return FinalMlp(copies, width, hidden=hidden, dropout=dropout)
+            gates = [[c for name in names for c in columns[name]] for names in config.stream_gates or ((), ())]
+            return FinalMlp(copies, width, hidden=hidden, dropout=dropout, gate_columns=gates)
         case "mlp":
             return Mlp(copies, width, hidden, dropout=dropout)
 
@@ -39,7 +46,9 @@ TAKES_ZEROS = ("dcnv2", "mlp")
 class Experts(nn.Module):
     """(B, D) → (E, B, H), in the order of the declarations. There may be columns of zeros beyond D."""
 
-    def __init__(self, configs: Sequence[ExpertConfig], width: int, dropout: float) -> None:
+    def __init__(
+        self, configs: Sequence[ExpertConfig], width: int, dropout: float, columns: Columns = MappingProxyType({})
+    ) -> None:
         super().__init__()
         self.width = width
         members: dict[ExpertConfig, list[int]] = {}
@@ -47,7 +56,7 @@ class Experts(nn.Module):
             members.setdefault(config, []).append(index)
         self.members, self.kinds = list(members.values()), [config.kind for config in members]
         self.groups = nn.ModuleList(
-            build_expert(config, len(indices), width, dropout) for config, indices in members.items()
+            build_expert(config, len(indices), width, dropout, columns) for config, indices in members.items()
         )
 
     def forward(self, features_BD: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 # ruff: noqa: N803  (shapes in names)
-"""FinalMLP: two MLP streams, each on its own selection of features, fused bilinearly (Mao et al., AAAI 2023).
+"""FinalMLP: two MLP streams, each on its own selection of features, fused bilinearly (Mao et al., AAAI 2023, arXiv
+2304.00902).
 
-Shapes: C copies, B rows, D features, K fusion heads, H outputs.
+Shapes: C copies, B rows, D features, G columns that a gate reads, K fusion heads, H outputs.
 """
 
 import math
@@ -18,16 +19,24 @@ FUSION_HEADS = 8
 
 
 class FeatureGate(nn.Module):
-    """x ⊙ 2σ(W₂ ReLU(W₁ c + b₁) + b₂) with a learned context c of 16 numbers. (C, B, D) → (C, B, D)."""
+    """x ⊙ 2σ(W₂ ReLU(W₁ c + b₁) + b₂), W₁ to 16 numbers. (C, B, D) → (C, B, D).
 
-    def __init__(self, copies: int, width: int) -> None:
+    The context c is the row's own values in the G `columns`, such as a user's embeddings; without columns it is 16
+    learned numbers, the same for every row. Parameters: C·(16·(G + 1) + 17·D), or C·(16 + 16·17 + 17·D).
+    """
+
+    columns: Tensor
+
+    def __init__(self, copies: int, width: int, columns: Sequence[int] = ()) -> None:
         super().__init__()
-        self.context = nn.Parameter(torch.randn(copies, 1, CONTEXT))
-        self.hidden = Linear(copies, CONTEXT, CONTEXT)
+        self.register_buffer("columns", torch.tensor(columns, dtype=torch.int64), persistent=False)
+        self.context = None if columns else nn.Parameter(torch.randn(copies, 1, CONTEXT))
+        self.hidden = Linear(copies, len(columns) or CONTEXT, CONTEXT)
         self.output = Linear(copies, CONTEXT, width)
 
     def forward(self, x_CBD: Tensor) -> Tensor:
-        logits: Tensor = self.output(self.hidden(self.context.to(x_CBD.dtype)).relu())
+        context = x_CBD.index_select(2, self.columns) if self.context is None else self.context.to(x_CBD.dtype)
+        logits: Tensor = self.output(self.hidden(context).relu())
         return x_CBD * (2 * logits.sigmoid())
 
 
@@ -63,11 +72,22 @@ class BilinearFusion(nn.Module):
 
 
 class FinalMlp(nn.Module):
-    """Two gated streams of dense layers and their fusion. (C, B, D) → (C, B, H)."""
+    """Two gated streams of dense layers and their fusion. (C, B, D) → (C, B, H).
 
-    def __init__(self, copies: int, width: int, *, hidden: Sequence[int], dropout: float) -> None:
+    `gate_columns` are what each stream's gate reads of the D; none: a learned context.
+    """
+
+    def __init__(
+        self,
+        copies: int,
+        width: int,
+        *,
+        hidden: Sequence[int],
+        dropout: float,
+        gate_columns: Sequence[Sequence[int]] = ((), ()),
+    ) -> None:
         super().__init__()
-        self.gates = nn.ModuleList(FeatureGate(copies, width) for _ in range(2))
+        self.gates = nn.ModuleList(FeatureGate(copies, width, columns) for columns in gate_columns)
         self.streams = nn.ModuleList(Mlp(copies, width, hidden, dropout=dropout) for _ in range(2))
         self.fusion = BilinearFusion(copies, hidden[-1])
 

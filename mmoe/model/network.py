@@ -33,6 +33,8 @@ class NetworkSpec:
     config: ModelConfig
     gate_features: tuple[int, ...] | None = None
     """What gates read, as Embeddings.columns counts features; None: all."""
+    feature_names: tuple[str, ...] = ()
+    """In the order of Embeddings.columns; experts with `stream_gates` need them."""
 
     def __post_init__(self) -> None:
         if any(not expert.hidden for expert in self.config.experts):
@@ -76,7 +78,8 @@ class Network(nn.Module):
             config.embedding_dim if config.view_dim is None else config.view_dim,
             missing_flags=config.missing_flags,
         )
-        self.experts = Experts(config.experts, self.embeddings.width, config.dropout)
+        by_name = dict(zip(spec.feature_names, self.embeddings.columns, strict=bool(spec.feature_names)))
+        self.experts = Experts(config.experts, self.embeddings.width, config.dropout, by_name)
         columns = [column for feature in spec.gate_features or () for column in self.embeddings.columns[feature]]
         self.register_buffer("gate_columns", torch.tensor(columns, dtype=torch.int64), persistent=False)
         self.gates = self.build_gates(spec, len(columns) or self.embeddings.width) if experts > 1 else None

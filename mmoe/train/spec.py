@@ -57,6 +57,10 @@ def network_spec(schema: Schema, model: ModelConfig) -> NetworkSpec:
     """The network that a schema and a model config describe."""
     features = schema.features
     bucketed = [model.numeric_buckets[name] for name in features.numeric if name in model.numeric_buckets]
+    names = feature_names(schema, model)
+    for index, expert in enumerate(model.experts):
+        for read in expert.stream_gates:
+            places(names, read, model, f"experts.{index}.stream_gates")
     hashed = tuple((f.buckets, f.dim or model.embedding_dim) for f in features.categorical.values())
     return NetworkSpec(
         categorical=hashed + tuple((buckets, model.embedding_dim) for buckets in bucketed),
@@ -65,21 +69,26 @@ def network_spec(schema: Schema, model: ModelConfig) -> NetworkSpec:
         view_types=len(schema.view_type.names),
         heads=schema.heads,
         config=model,
-        gate_features=gate_features(schema, model),
+        gate_features=places(names, model.gate_inputs, model, "gate_inputs") or None,
+        feature_names=names,
     )
 
 
-def gate_features(schema: Schema, model: ModelConfig) -> tuple[int, ...] | None:
-    """The places of the features that gates read, or None for all. Raises ConfigError for an unknown name."""
+def feature_names(schema: Schema, model: ModelConfig) -> tuple[str, ...]:
+    """In the order of Embeddings.columns."""
     features = schema.features
     bucketed = [name for name in features.numeric if name in model.numeric_buckets]
     plain = [name for name in features.numeric if name not in model.numeric_buckets]
-    names = [*features.categorical, *bucketed, VIEW_TYPE, *features.multivalued, *plain]
-    read = [name for name in names if name != VIEW_TYPE or model.view_dim != 0]
-    unknown = [name for name in model.gate_inputs if name not in read]
+    return (*features.categorical, *bucketed, VIEW_TYPE, *features.multivalued, *plain)
+
+
+def places(names: Sequence[str], read: Sequence[str], model: ModelConfig, field: str) -> tuple[int, ...]:
+    """Where the features that `field` says are read stand among all. Raises ConfigError for an unknown name."""
+    known = [name for name in names if name != VIEW_TYPE or model.view_dim != 0]
+    unknown = [name for name in read if name not in known]
     if unknown:
-        raise ConfigError(f"gate_inputs={unknown[0]!r}: no feature of the schema; use any of {', '.join(read)}.")
-    return tuple(names.index(name) for name in model.gate_inputs) or None
+        raise ConfigError(f"{field}={unknown[0]!r}: no feature of the schema; use any of {', '.join(known)}.")
+    return tuple(names.index(name) for name in read)
 
 
 def in_order(partitions: Sequence[Partition]) -> tuple[Partition, ...]:

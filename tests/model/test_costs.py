@@ -1,5 +1,7 @@
 """mmoe.model.costs: parameters and FLOPs by hand."""
 
+from dataclasses import replace
+
 from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.model.costs import part_costs, share
 from mmoe.model.network import NetworkSpec, build_network
@@ -41,6 +43,18 @@ def test_gates_and_towers_per_view_type_cost_as_many_times_as_there_are() -> Non
     )
     assert split["gates"] == 3 * plain["gates"] and split["towers"] == 3 * plain["towers"]
     assert split["2 x mlp"] == plain["2 x mlp"]
+
+
+def test_gates_of_a_stream_cost_by_the_features_that_they_read() -> None:
+    """The first gate reads features of 4 and 4 columns for each row, the second learned numbers once for all rows."""
+    width, names = 4 + 6 + 4 + 4 + 2 * 3, ("ad", "user", "view_type", "topics", "age", "price", "hour")
+    gated = ExpertConfig(kind="finalmlp", hidden=(8,), stream_gates=(("ad", "topics"), ()))
+    declared = replace(spec(gated, ExpertConfig(kind="mlp", hidden=(8,))), feature_names=names)
+    part = next(part for part in part_costs(declared) if part.part == "1 x finalmlp")
+    gates = (8 + 1) * 16 + 17 * width + 16 + 17 * 16 + 17 * width
+    assert part.parameters == gates + 2 * (width + 1) * 8 + 8 + 2 * 8 * 8 + 8 * 8
+    per_row = 8 * 16 + 16 * width + 2 * width * 8 + 2 * 8 * 8 + 8 * 8
+    assert part.flops == 2 * per_row + 2 * (16 * 16 + 16 * width) // 64
 
 
 def test_a_shared_bottom_has_no_gate_to_pay_for() -> None:

@@ -16,6 +16,7 @@ from mmoe.model.experts import Experts, build_expert
 from mmoe.parsing import parse
 
 WIDTH, HIDDEN = 10, (12, 6)
+COLUMNS = {"user": [4, 5, 6], "item": [0, 1], "view_type": [9]}
 CONFIGS = {
     "dcnv2": ExpertConfig(kind="dcnv2", layers=3, hidden=HIDDEN),
     "dcnv2 of rank 2": ExpertConfig(kind="dcnv2", layers=2, rank=2, hidden=HIDDEN),
@@ -27,6 +28,12 @@ CONFIGS = {
     "masknet": ExpertConfig(kind="masknet", layers=2, hidden=HIDDEN),
     "masknet without a deep part": ExpertConfig(kind="masknet", layers=3, hidden=(6,)),
     "finalmlp": ExpertConfig(kind="finalmlp", hidden=HIDDEN),
+    "finalmlp gated by features": ExpertConfig(
+        kind="finalmlp", hidden=HIDDEN, stream_gates=(("user", "view_type"), ("item",))
+    ),
+    "finalmlp gated by features and a context": ExpertConfig(
+        kind="finalmlp", hidden=HIDDEN, stream_gates=((), ("item",))
+    ),
     "mlp": ExpertConfig(kind="mlp", hidden=HIDDEN),
 }
 
@@ -36,7 +43,7 @@ Weights = dict[str, np.ndarray]
 def expert(config: ExpertConfig, copies: int = 2) -> nn.Module:
     """In float64, with every parameter random, so that no bias or gain hides behind its initial value."""
     torch.manual_seed(5)
-    module = build_expert(config, copies, WIDTH, dropout=0.0).double()
+    module = build_expert(config, copies, WIDTH, dropout=0.0, columns=COLUMNS).double()
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
     return module
@@ -135,8 +142,10 @@ def parallel_block(w: Weights, config: ExpertConfig, block: int, v: np.ndarray, 
 def finalmlp(w: Weights, config: ExpertConfig, x: np.ndarray) -> np.ndarray:
     streams = []
     for stream in range(2):
-        context = relu(affine(w, f"gates.{stream}.hidden", w[f"gates.{stream}.context"].reshape(-1)))
-        gated = x * 2 * sigmoid(affine(w, f"gates.{stream}.output", context))
+        features = config.stream_gates[stream] if config.stream_gates else ()
+        read = [x[column] for feature in features for column in COLUMNS[feature]]
+        context = np.array(read) if read else w[f"gates.{stream}.context"].reshape(-1)
+        gated = x * 2 * sigmoid(affine(w, f"gates.{stream}.output", relu(affine(w, f"gates.{stream}.hidden", context))))
         streams.append(dense(w, f"streams.{stream}.", gated, len(config.hidden)))
     left, right = streams
     width = config.hidden[-1]
@@ -187,8 +196,9 @@ def parameters_by_formula(config: ExpertConfig) -> int:
             blocks = sum((d + 1) * h + (h + 1) * i + i * h + 2 * h for i in [d] + [h] * (config.layers - 1))
             return 2 * d + blocks + dense_count(config.hidden)
         case "finalmlp":
-            gate = 16 + 17 * 16 + 17 * d
-            return 2 * (gate + dense_count((d, *config.hidden))) + out + 2 * out**2 + out**3 // math.gcd(8, out)
+            read = [sum(len(COLUMNS[name]) for name in names) for names in config.stream_gates or ((), ())]
+            gates = sum((g + 1) * 16 + 17 * d if g else 16 + 17 * 16 + 17 * d for g in read)
+            return gates + 2 * dense_count((d, *config.hidden)) + out + 2 * out**2 + out**3 // math.gcd(8, out)
         case "mlp":
             return dense_count((d, *config.hidden))
 
@@ -224,7 +234,7 @@ def test_a_batch_of_one_keeps_its_dimension_and_its_values(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_parameter_of_a_fresh_expert_gets_a_gradient(name: str) -> None:
     torch.manual_seed(0)
-    module = build_expert(CONFIGS[name], 2, WIDTH, dropout=0.0)
+    module = build_expert(CONFIGS[name], 2, WIDTH, dropout=0.0, columns=COLUMNS)
     module(torch.randn(2, 200, WIDTH)).square().sum().backward()
     for parameter_name, parameter in module.named_parameters():
         assert parameter.grad is not None, parameter_name
@@ -255,6 +265,8 @@ def test_a_mixed_set_equals_its_experts_one_by_one_in_the_declared_order() -> No
         ({"kind": "mlp", "rank": 8}, "only dcnv2 has crosses; drop it for mlp"),
         ({"kind": "finalmlp", "parallel": True}, "only dcnv2 and masknet have such a form"),
         ({"kind": "masknet", "parallel": True, "hidden": [64]}, "give two widths"),
+        ({"kind": "mlp", "stream_gates": [["user"], []]}, "only finalmlp has two streams; drop it for mlp"),
+        ({"kind": "finalmlp", "stream_gates": [["user"]]}, r"stream_gates=\[\['user'\]\].*give two, of which one"),
     ],
 )
 def test_a_form_that_an_expert_does_not_have_is_refused_with_the_fix(declared: dict[str, object], fix: str) -> None:
@@ -273,7 +285,8 @@ def test_dropout_acts_in_training_only() -> None:
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_columns_of_zeros_beyond_the_features_change_neither_outputs_nor_gradients(config: ExpertConfig) -> None:
     torch.manual_seed(4)
-    experts = Experts([config, ExpertConfig(kind="mlp", hidden=HIDDEN), config], WIDTH, dropout=0.0).double()
+    declared = [config, ExpertConfig(kind="mlp", hidden=HIDDEN), config]
+    experts = Experts(declared, WIDTH, dropout=0.0, columns=COLUMNS).double()
     features = torch.randn(9, WIDTH, dtype=torch.float64, requires_grad=True)
     narrow = experts(features)
     wide = experts(nn.functional.pad(features, (0, 6)))

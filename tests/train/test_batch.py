@@ -14,7 +14,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from mmoe.config import ModelConfig
+from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.data.hashing import GroupShare
 from mmoe.data.scores import read_scores, write_scores
 from mmoe.data.stream import stream_batches
@@ -199,7 +199,7 @@ def test_all_options_of_a_model_train_together_and_load(train, make_partition, p
         {"kind": "dcnv2", "layers": 2, "rank": 4, "mixture": 2, "full_layers": 1, "hidden": [16, 8]},
         {"kind": "dcnv2", "parallel": True, "hidden": [16, 8]},
         {"kind": "masknet", "parallel": True, "hidden": [16, 8]},
-        {"kind": "finalmlp", "hidden": [16, 8]},
+        {"kind": "finalmlp", "hidden": [16, 8], "stream_gates": [["user_id", "country"], ["view_type", "age"]]},
     ]
     model = ModelConfig.model_validate(
         {
@@ -221,6 +221,8 @@ def test_all_options_of_a_model_train_together_and_load(train, make_partition, p
     loaded = load_trainable(result.folder)
     assert loaded.state == result.state and len(loaded.state.moments["age"].edges) == 7
     assert loaded.network.gates.hidden.layers[0].weight.shape == (6, 8 + 4 + 8 + 2 + 8, 4)
+    left, right = loaded.network.experts.groups[3].gates
+    assert left.hidden.weight.shape == (1, 8 + 4, 16) and right.hidden.weight.shape == (1, 8 + 8, 16)
 
 
 @pytest.mark.parametrize(("balance", "kept"), [(0.0, False), (1.0, True)])
@@ -244,6 +246,14 @@ def test_load_regularisation_keeps_experts_in_use(train, make_partition, params,
 def test_a_gate_input_that_does_not_exist_is_refused_with_those_that_do(train, make_partition, params) -> None:
     model = params.model.model_copy(update={"gate_inputs": ("contry",)})
     with pytest.raises(ConfigError, match=r"gate_inputs='contry': no feature of the schema; use any of .*country"):
+        train([make_partition(DAY)], model=model)
+
+
+@pytest.mark.parametrize("wrong", ["adid", "view_type"])
+def test_a_stream_gates_feature_that_experts_do_not_read_is_refused(train, make_partition, params, wrong) -> None:
+    gated = ExpertConfig(kind="finalmlp", hidden=(16, 8), stream_gates=(("user_id",), (wrong,)))
+    model = params.model.model_copy(update={"experts": (params.model.experts[0], gated), "view_dim": 0})
+    with pytest.raises(ConfigError, match=rf"experts\.1\.stream_gates='{wrong}': no feature .*use any of user_id"):
         train([make_partition(DAY)], model=model)
 
 
