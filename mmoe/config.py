@@ -96,11 +96,22 @@ class TrainConfig(Frozen):
     optimizer: OptimizerConfig = OptimizerConfig()
 
 
+class ReplayConfig(Frozen):
+    """Earlier days of which a daily update learns a part again, spread evenly among the new rows."""
+
+    days: int = Field(ge=1)
+    """How many, the newest first: days that the model has learned and that are still retained."""
+    share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of their groups, drawn anew for each update."""
+
+
 class IncrementalConfig(Frozen):
     dense_lr: float = Field(default=5e-4, gt=0)
     embedding_lr: float = Field(default=0.02, gt=0)
     holdout_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of the newest day's groups that a daily update leaves out, for its refresh gate."""
+    replay: ReplayConfig | None = None
+    """Absent: new days alone."""
 
 
 class DistillationConfig(Frozen):

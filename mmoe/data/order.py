@@ -1,10 +1,12 @@
 """Which row groups are read when: by epoch, by process of a data-parallel training, in windows that are shuffled."""
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 from pydantic import Field
 
@@ -97,3 +99,17 @@ def windows(groups: Sequence[RowGroup], rows: int, *, within_days: bool) -> list
             found.append(tuple(held))
             held = []
     return [*found, tuple(held)] if held else found
+
+
+def spread(planned: Sequence[Window], replayed: Sequence[RowGroup], seed: int) -> list[Window]:
+    """The windows with earlier days' row groups among them, in a random order: each goes to the window that has the
+    fewest such rows for its own so far. The same for the same seed.
+    """
+    windows = [list(window) for window in planned] or [[]]
+    own = [max(1, sum(group.rows for group in window)) for window in windows]
+    dealt = [(0.0, number) for number in range(len(windows))]
+    for place in np.random.default_rng(seed).permutation(len(replayed)).tolist():
+        share, number = dealt[0]
+        windows[number].append(replayed[place])
+        heapq.heapreplace(dealt, (share + replayed[place].rows / own[number], number))
+    return [tuple(window) for window in windows if window]

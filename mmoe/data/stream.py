@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from mmoe.data.batch import Batch
 from mmoe.data.moments import Moments
-from mmoe.data.order import ALONE, Position, Shard, Window, own, row_groups, windows
+from mmoe.data.order import ALONE, Position, Shard, Window, own, row_groups, spread, windows
 from mmoe.data.rows import Ints, Rows, concatenate
 from mmoe.data.teachers import Teacher
 from mmoe.data.windows import GroupsByDay, WindowReader
@@ -29,6 +30,7 @@ def stream_batches(
     start: Position = START,
     shard: Shard = ALONE,
     within_days: bool = False,
+    replayed: Sequence[Partition] = (),
     teachers: Sequence[Teacher] = (),
     groups: GroupsByDay | None = None,
     with_groups: bool = False,
@@ -38,7 +40,8 @@ def stream_batches(
 
     With shuffle_rows = 0 rows keep the partitions' order; otherwise each window of about that many rows (a share of
     them on each of several processes) is shuffled, so later days still come later; with `within_days` no window holds
-    rows of two days; `with_groups`, whole groups are shuffled, so that listwise losses find lists in a batch.
+    rows of two days, but for those of `replayed` days, which are spread evenly over all windows; `with_groups`, whole
+    groups are shuffled, so that listwise losses find lists in a batch.
 
     The order depends on the seed, the epoch and the shard alone. From `start`, an earlier batch's `after`, come exactly
     the batches that followed it; no window before it is read again. `groups` limits days to the groups that all their
@@ -52,8 +55,10 @@ def stream_batches(
         with_groups=with_groups,
         with_identity=with_identity,
     )
-    mine = own(list(row_groups(partitions)), shard)
-    plan = windows(mine, math.ceil(shuffle_rows / shard.world), within_days=within_days)
+    mine, again = (own(list(row_groups(days)), shard) for days in (partitions, replayed))
+    read, new = (sum(group.rows for group in groups) for groups in ([*mine, *again], mine))
+    held = math.ceil(Fraction(shuffle_rows * new, shard.world * max(1, read)))
+    plan = spread(windows(mine, held, within_days=within_days), again, seed)
     for epoch in range(start.epoch, epochs):
         first = start if epoch == start.epoch else Position(epoch=epoch)
         ordered = _ordered(reader, plan, first, (seed, shard.rank) if shuffle_rows else None)

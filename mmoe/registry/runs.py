@@ -30,7 +30,7 @@ class UsedDay:
     day: date
     digest: str
     use: str
-    """What for: training, catch-up or distillation."""
+    """What for: training, distillation or replay."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,8 @@ def plan_on(context: Context, pin: Pin) -> Plan:
         )  # fmt: skip
     champion = same_version(registry, pin.champion)
     if pin.kind == "incremental":
-        return incremental_plan(context, registry, champion, days, pin=pin.digest, original=pin.original)
+        new, again = ([day for day in days if (day > champion.trained_through) == is_new] for is_new in (True, False))
+        return incremental_plan(context, registry, champion, new, again, pin=pin.digest, original=pin.original)
     return batch_plan(context, registry, pin, champion, days)
 
 

@@ -56,6 +56,8 @@ class Plan(Frozen):
     """batch: distilled days. bootstrap: all days. incremental: none."""
     catch_up_days: tuple[DayRef, ...] = Field(strict=False)
     """Days learned in order without distillation."""
+    replay_days: tuple[DayRef, ...] = Field(default=(), strict=False)
+    """incremental: earlier days of which a part is learned again among the catch-up days."""
     holdout_days: tuple[DayRef, ...] = Field(strict=False)
     holdout_share: float | None = None
     """incremental: share of the newest day's groups that training leaves out and the gate evaluates."""

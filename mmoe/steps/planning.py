@@ -7,8 +7,10 @@ from typing import Any, Literal, get_args
 
 from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.errors import ConfigError, RegistryError, TrainingError
+from mmoe.lake.horizon import horizon_of
 from mmoe.lake.reader import published_days, read_manifest
 from mmoe.registry import Registry, Version
+from mmoe.registry.lineage import lineage
 from mmoe.steps.context import Context
 from mmoe.steps.plan import DayRef, ModelRef, Original, Plan
 from mmoe.steps.window import choose_window, days_between
@@ -85,20 +87,34 @@ def plan_incremental_step(context: Context, day: date) -> dict[str, Any]:
     if not new:
         return {"skip": True, "reason": f"version {champion.version} has learned every published day through {day}"}
     refuse_too_old(context, registry, champion, day, "be trained on", "train a new one: batch training")
-    return described(context, incremental_plan(context, registry, champion, new))
+    again = replayed_days(context, registry, champion, day)
+    return described(context, incremental_plan(context, registry, champion, new, again))
+
+
+def replayed_days(context: Context, registry: Registry, champion: Version, day: date) -> list[date]:
+    """The newest days that the champion has learned and that are retained on the day after `day`, as many as
+    `incremental.replay` says."""
+    replay = context.params.incremental.replay
+    if replay is None:
+        return []
+    model = next(each for each in lineage(registry.versions()) if each.version == champion.version)
+    first = horizon_of(day + timedelta(days=1), context.params.retention).day
+    known = [each for each in published_days(context.store) if each >= first and each in {*model.own, *model.inherited}]
+    return known[-replay.days :]
 
 
 def incremental_plan(
-    context: Context, registry: Registry, champion: Version, days: Sequence[date], *, pin: str | None = None,
-    original: Original | None = None,
+    context: Context, registry: Registry, champion: Version, days: Sequence[date], again: Sequence[date], *,
+    pin: str | None = None, original: Original | None = None,
 ) -> Plan:  # fmt: skip
-    """The champion's update with the days."""
+    """The champion's update with the days, and with a part of days `again`."""
     return make_plan(
         context,
         kind="incremental",
         champion=champion,
         baseline=champion,
         catch_up_days=days,
+        replay_days=again,
         holdout_days=days[-1:],
         holdout_share=context.params.incremental.holdout_share,
         profile="refresh",
@@ -117,6 +133,7 @@ def make_plan(
     baseline: Version | None = None,
     train_days: Sequence[date] = (),
     catch_up_days: Sequence[date] = (),
+    replay_days: Sequence[date] = (),
     holdout_days: Sequence[date] = (),
     holdout_share: float | None = None,
     profile: str | None = None,
@@ -137,6 +154,7 @@ def make_plan(
         baseline=reference(baseline),
         train_days=pinned(train_days),
         catch_up_days=pinned(catch_up_days),
+        replay_days=pinned(replay_days),
         holdout_days=pinned(holdout_days),
         holdout_share=holdout_share,
         profile=profile,
@@ -209,6 +227,7 @@ def described(context: Context, plan: Plan) -> dict[str, Any]:
         "baseline": plan.baseline.version if plan.baseline else None,
         "train_days": [str(ref.day) for ref in plan.train_days],
         "catch_up_days": [str(ref.day) for ref in plan.catch_up_days],
+        "replay_days": [str(ref.day) for ref in plan.replay_days],
         "holdout_days": [str(ref.day) for ref in plan.holdout_days],
         "rows": sum(rows.values()),
         "distilled": plan.distilled,

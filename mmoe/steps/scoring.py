@@ -14,6 +14,7 @@ from mmoe.steps.context import Context
 from mmoe.steps.models import keep_scores, open_day
 from mmoe.steps.plan import DayRef, Plan
 from mmoe.steps.remaking import threads
+from mmoe.train.spec import given
 
 
 def newest_learned(plan: Plan) -> DayRef:
@@ -65,7 +66,3 @@ def score_day(context: Context, scorer: Scorer, ref: DayRef, *, groups: Sequence
         typer.echo(f"scored {ref.day}")
 
     return keep_scores(context, ref.day, name, write)
-
-
-def given(*shares: GroupShare | None) -> tuple[GroupShare, ...]:
-    return tuple(share for share in shares if share is not None)

@@ -79,6 +79,7 @@ def train_incremental_step(context: Context, plan_id: str, group: Processes = AL
         schema=context.schema,
         params=plan.params,
         partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.catch_up_days]),
+        replayed=group.leader_first(lambda: [open_day(context, ref) for ref in plan.replay_days]),
         output=candidate_folder(context, plan),
         holdout=holdout_share(plan, keep=False),
         calibration=calibration_share(plan, keep=False),
@@ -121,7 +122,7 @@ def register(context: Context, plan: Plan, result: TrainResult) -> dict[str, Any
     folder = assemble_model(context, plan, fitted_calibrator(context, plan, result.folder))
     if plan.original is not None:
         return confirm(context, plan.original, result)
-    days = (*plan.train_days, *plan.catch_up_days)
+    days = (*plan.replay_days, *plan.train_days, *plan.catch_up_days)
     run_id = log_run(context, plan, result, stage=plan.kind, folder=folder, days=days)
     if plan.pin is not None:
         return {"run_id": run_id}
@@ -157,7 +158,7 @@ def log_run(
     context: Context, plan: Plan, result: TrainResult, *, stage: str, folder: Path, days: Iterable[DayRef]
 ) -> str:
     teacher = plan.baseline if plan.distilled and stage != "incremental" else None
-    distilled = {ref.day for ref in plan.train_days} if teacher else set()
+    uses = dict.fromkeys(plan.replay_days, "replay") | dict.fromkeys(plan.train_days if teacher else (), "distillation")
     made_by = provenance(context.settings.code_commit, context.settings.threads)
     return Registry(context.settings).log_training(
         key=run_key(plan, result.digest),
@@ -183,10 +184,7 @@ def log_run(
             **({"teacher_version": teacher.version, "teacher_digest": teacher.digest} if teacher else {}),
         },
         folder=folder,
-        days=[
-            UsedDay(day=ref.day, digest=ref.digest, use="distillation" if ref.day in distilled else "training")
-            for ref in days
-        ],
+        days=[UsedDay(day=ref.day, digest=ref.digest, use=uses.get(ref, "training")) for ref in days],
     )
 
 

@@ -27,9 +27,9 @@ from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.spec import (
     ReportProgress,
     TrainResult,
+    given,
     in_order,
     inputs_digest,
-    left_out,
     network_spec,
     seen_days,
 )
@@ -128,7 +128,7 @@ class BatchRun:
             start=start,
             shard=group.shard,
             teachers=self.teachers,
-            groups=left_out(self.partitions[-1], self.calibration),
+            groups={self.partitions[-1].day: given(self.calibration)},
             with_groups=bool(self.teachers) and self.params.distillation.loss in LISTWISE,
         )
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from mmoe.config import ModelConfig
@@ -107,9 +106,9 @@ def seen_days(partitions: Sequence[Partition]) -> tuple[SeenDay, ...]:
     return tuple(SeenDay(day=partition.day, digest=partition.digest) for partition in partitions)
 
 
-def left_out(newest: Partition, *shares: GroupShare | None) -> dict[date, tuple[GroupShare, ...]]:
-    """What a stream leaves out of the newest day."""
-    return {newest.day: tuple(share for share in shares if share is not None)}
+def given(*shares: GroupShare | None) -> tuple[GroupShare, ...]:
+    """Those that limit a day."""
+    return tuple(share for share in shares if share is not None)
 
 
 def inputs_digest(content: object) -> str:

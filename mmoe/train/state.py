@@ -77,6 +77,10 @@ class Stage(Frozen):
     """Which rows of the newest day were learned from, when not all."""
     calibration: GroupShare | None = None
     """The same, for the rows that the calibrator was fitted on."""
+    replayed: tuple[SeenDay, ...] = ()
+    """Days of earlier stages that an incremental one learned a part of again, as they then were."""
+    replay: GroupShare | None = None
+    """Which part."""
     teachers: tuple[TeacherRef, ...] = ()
     curve: tuple[CurvePoint, ...]
 

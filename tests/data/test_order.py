@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmoe.data.order import Position, RowGroup, Shard, own, row_groups, windows
+from mmoe.data.order import Position, RowGroup, Shard, own, row_groups, spread, windows
 from mmoe.errors import ConfigError
 
 DAYS = [date(2026, 3, day) for day in (1, 2, 3)]
@@ -51,6 +51,21 @@ def test_windows_hold_at_least_the_rows_asked_for_and_the_days_apart_where_asked
     apart = windows(every, 80, within_days=True)
     assert [[group.day.day for group in window] for window in apart] == [[1, 1], [1], [2, 2]]
     assert [len(window) for window in windows(every, 0, within_days=False)] == [1] * 5
+
+
+def test_replayed_row_groups_are_spread_by_the_windows_own_rows_and_the_same_for_the_same_seed() -> None:
+    """A window of half the rows gets half as many of the others; none is lost, none comes twice."""
+    planned = [tuple(groups(80, 80)), tuple(groups(80, 80)), tuple(groups(80))]
+    earlier = groups(*[40] * 25, day=date(2026, 2, 1))
+    spreads = [spread(planned, earlier, seed) for seed in (3, 3, 4)]
+    assert spreads[0] == spreads[1] != spreads[2]
+    for found in spreads:
+        dealt = [window[len(own) :] for window, own in zip(found, planned, strict=True)]
+        assert all(window[: len(own)] == own for window, own in zip(found, planned, strict=True))
+        assert [len(window) for window in dealt] == [10, 10, 5]
+        assert sorted(group.index for window in dealt for group in window) == list(range(25))
+    assert spread(planned, [], 3) == planned
+    assert spread([], earlier, 3)[0] and not spread([], [], 3)
 
 
 def test_a_position_survives_its_json() -> None:

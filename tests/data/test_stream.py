@@ -93,9 +93,19 @@ def test_a_bounded_buffer_keeps_later_days_later(stream) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"shuffle_rows": 300, "epochs": 2}, {"shuffle_rows": 300, "within_days": True}]
+    "options",
+    [
+        {},
+        {"shuffle_rows": 300, "epochs": 2},
+        {"shuffle_rows": 300, "within_days": True},
+        {"shuffle_rows": 300, "within_days": True, "replayed": True},
+    ],
 )
-def test_from_any_batchs_position_the_rest_of_the_stream_follows_bit_by_bit(stream, options) -> None:
+def test_from_any_batchs_position_the_rest_of_the_stream_follows_bit_by_bit(stream, make_partition, options) -> None:
+    if "replayed" in options:
+        earlier = make_partition(date(2026, 2, 27), rows=700, row_group=100)
+        share = GroupShare(salt="replay", share=0.5, keep=True)
+        options = options | {"replayed": [earlier], "groups": {earlier.day: (share,)}}
     whole = stream(batch_size=190, **options)
     for index, batch in enumerate(whole):
         rest = stream(batch_size=190, start=batch.after, **options)
@@ -124,6 +134,40 @@ def test_shards_together_hold_every_row_once(stream, partitions) -> None:
     shards = [ids(stream(shuffle_rows=300, shard=Shard(rank=rank, world=2), with_identity=True)) for rank in (0, 1)]
     assert sorted(shards[0] + shards[1]) == sorted(table(partitions)["event_id"].to_pylist())
     assert not set(shards[0]) & set(shards[1])
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_replayed_days_are_spread_among_the_new_ones_which_stay_in_order(
+    stream, partitions, make_partition, world
+) -> None:
+    earlier = [make_partition(date(2026, 2, day), rows=900, row_group=90) for day in (26, 27)]
+    share = GroupShare(salt="replay", share=0.3, keep=True)
+    options = {
+        "shuffle_rows": 400, "within_days": True, "replayed": earlier, "with_identity": True, "batch_size": 64,
+        "groups": {partition.day: (share,) for partition in earlier},
+    }  # fmt: skip
+    orders = [ids(stream(**options, shard=Shard(rank=rank, world=world))) for rank in range(world)]
+    again = table(earlier)
+    kept = again.filter(pa.array(share.mask(again["group_id"].combine_chunks())))["event_id"].to_pylist()
+    new = table(partitions)["event_id"].to_pylist()
+    assert sorted(value for order in orders for value in order) == sorted([*kept, *new])
+    for order in orders:
+        replayed = np.array([value < "2026-03" for value in order])
+        quarters = [quarter.mean() for quarter in np.array_split(replayed, 4)]
+        assert min(quarters) > replayed.mean() / 3, quarters
+        days = [value[:10] for value in order if value >= "2026-03"]
+        assert days == sorted(days)
+
+
+def test_the_memory_of_a_window_holds_what_is_replayed_too(make_partition, small_schema, moments, monkeypatch) -> None:
+    """900 rows of an earlier day beside 600 new ones: the windows hold fewer new rows, not more rows."""
+    asked: list[int] = []
+    empty = Layout.empty
+    monkeypatch.setattr(Layout, "empty", lambda layout, rows: asked.append(rows) or empty(layout, rows))
+    new, earlier = (make_partition(date(2026, 4, day), rows=rows, row_group=50) for day, rows in ((2, 600), (1, 900)))
+    batches = stream_batches([new], small_schema, moments, batch_size=64, shuffle_rows=250, replayed=[earlier])
+    assert sum(map(len, batches)) == 1500
+    assert max(asked) <= 250 + 2 * 50
 
 
 def test_within_days_no_day_starts_before_the_one_before_has_ended(stream) -> None:

@@ -30,12 +30,14 @@ PARAMS = {
     "train": {"batch_size": 32, "optimizer": {"dense_lr": 0.02}},  # enough steps to be near the label rates
     "window": {"train_days": 3, "catch_up_days": 1, "holdout_days": 1},
     "retention": {"days": 4, "max_share": 1.0},
+    "incremental": {"replay": {"days": 3, "share": 0.3}},
     "gate": yaml.safe_load((ROOT / "params.yaml").read_text())["gate"],
 }
 
 
 def live(home: Path, project: Path) -> Context:
-    """Days 1 to 9; version 1 learned 1 to 2, version 2 (distilled) 3 to 6, version 3 (daily) 7 to 9."""
+    """Days 1 to 9; version 1 learned 1 to 2, version 2 (distilled) 3 to 6, version 3 (daily) 7 to 9, and a part
+    of 6 again: 4 and 5 are to be replayed too, but on day 10 they are not retained any more."""
     make_project(project)
     settings = Settings(home=home, params_file=project / "params.yaml", threads=1, code_commit="c0ffee")
     context = Context(settings)

@@ -10,6 +10,7 @@ from lived import AS_OF, DAYS, PARAMS, live, publish_day, train_plan
 
 from mmoe.errors import ConfigError, PartitionExpiredError, RegistryError, TrainingError
 from mmoe.registry import Registry
+from mmoe.registry.client import open_client
 from mmoe.steps.context import Context
 from mmoe.steps.evaluation import evaluate_step
 from mmoe.steps.experiment import plots_step
@@ -17,7 +18,7 @@ from mmoe.steps.governance import retention_apply_step
 from mmoe.steps.judging import gate_step
 from mmoe.steps.pin import load_pin, pinned_digest
 from mmoe.steps.pinning import pin_step, plan_pinned_step
-from mmoe.steps.plan import load_plan
+from mmoe.steps.plan import Plan, load_plan
 from mmoe.steps.provenance import Provenance
 from mmoe.steps.reproduction import reproduce_step
 
@@ -63,6 +64,19 @@ def test_a_version_is_made_again_bit_for_bit(context, version):
     assert made["digest"] == registry.version(version).digest
     assert (made["identical"], made["reused"]) == (True, False)
     assert registry.versions() == before
+
+
+def test_a_daily_update_replays_learned_days_that_are_retained_and_says_so(context):
+    """The champion had learned days 1 to 6, three are to be replayed, and on day 10 days 6 to 9 are retained."""
+    registry = Registry(context.settings)
+    plan = Plan.model_validate_json(json.dumps(registry.config("3")))
+    assert [ref.day for ref in plan.replay_days] == [DAYS[5]]
+    assert [ref.day for ref in plan.catch_up_days] == list(DAYS[6:9])
+    version = registry.version("3")
+    assert version.learned == DAYS[5:9]
+    inputs = open_client(context.settings).get_run(version.run_id).inputs.dataset_inputs
+    uses = {each.dataset.name: each.tags[0].value for each in inputs}
+    assert uses == {f"dt={DAYS[5]}": "replay"} | {f"dt={day}": "training" for day in DAYS[6:9]}
 
 
 def train_first(context, plan):

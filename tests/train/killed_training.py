@@ -1,8 +1,9 @@
 """Trainings of a small lake that die by SIGKILL where they are told to; run as a process of its own.
 
 Reads one JSON object from stdin: params, schema, lake (folder of `dt=…/part-0.parquet`), output (folder), runs: a list
-of {name, kind, kill}. `kill` is null, {"step": n}: right after step n, {"writing": n}: with half of the n-th checkpoint
-written, or {"saving": 1}: with the finished model half written. Each run is forked, and started again until it is done.
+of {name, kind, days, replayed, kill}. `kill` is null, {"step": n}: right after step n, {"writing": n}: with half of the
+n-th checkpoint written, or {"saving": 1}: with the finished model half written. Each run is forked, and started again
+until it is done.
 Prints one JSON list: how often each run died.
 """
 
@@ -56,17 +57,18 @@ def arm(kill: dict) -> None:
 def train(job: dict, run: dict) -> None:
     params = Params.model_validate(job["params"])
     schema = Schema.model_validate(job["schema"])
-    days = [Path(job["lake"]) / f"dt={day}" / "part-0.parquet" for day in run["days"]]
-    partitions = [
-        Partition(day=date.fromisoformat(day), digest=file_digest(file), files=(file,), rows=job["rows"])
-        for day, file in zip(run["days"], days, strict=True)
-    ]
+    partitions, replayed = ([partition(job, day) for day in days] for days in (run["days"], run["replayed"]))
     common = {"schema": schema, "params": params, "partitions": partitions, "threads": 1, "cadence": Cadence(steps=3)}
     output = Path(job["output"]) / run["name"]
     if run["kind"] == "batch":
         train_batch(**common, model=params.model, output=output)
     else:
-        train_incremental(**common, start=Path(job["output"]) / "batch", output=output)
+        train_incremental(**common, replayed=replayed, start=Path(job["output"]) / "batch", output=output)
+
+
+def partition(job: dict, day: str) -> Partition:
+    file = Path(job["lake"]) / f"dt={day}" / "part-0.parquet"
+    return Partition(day=date.fromisoformat(day), digest=file_digest(file), files=(file,), rows=job["rows"])
 
 
 def deaths(job: dict, run: dict) -> int:

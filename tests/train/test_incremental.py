@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mmoe.config import Params
 from mmoe.data.hashing import GroupShare
-from mmoe.errors import SchemaError, TrainingError
+from mmoe.errors import ConfigError, SchemaError, TrainingError
+from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import load_trainable
 from mmoe.train.incremental import train_incremental
@@ -28,9 +30,15 @@ def go_on(trained, small_schema, params, tmp_path):
     return run
 
 
+def trained_day(trained) -> Partition:
+    """The day that `trained` has learned."""
+    file = trained.folder.parent / "lake" / f"dt={DAYS[0]}" / "part-0.parquet"
+    return Partition(day=DAYS[0], digest=trained.state.days[0].digest, files=(file,), rows=1000)
+
+
 def test_there_is_no_way_to_pass_a_teacher() -> None:
     names = set(inspect.signature(train_incremental).parameters)
-    rows = {"partitions", "holdout", "calibration"}
+    rows = {"partitions", "replayed", "holdout", "calibration"}
     assert names == {"start", "schema", "params", "output", "threads", "progress", "cadence", "group"} | rows
 
 
@@ -86,6 +94,54 @@ def test_the_calibrators_rows_are_left_out_beside_the_gates(go_on, make_partitio
     result = go_on(days, holdout=holdout, calibration=calibration)
     assert result.state.stages[-1].rows == 600 + learned.sum()
     assert result.state.stages[-1].calibration == calibration
+
+
+@pytest.fixture
+def replaying(params):
+    """params.yaml with `incremental: {replay: {days: 2, share: …}}`."""
+
+    def changed(share):
+        settings = {"incremental": {"replay": {"days": 2, "share": share}}}
+        return Params.model_validate(params.model_dump(mode="json") | settings)
+
+    return changed
+
+
+def test_a_share_of_replayed_days_is_learned_beside_the_new_rows_and_recorded(
+    go_on, trained, make_partition, replaying
+) -> None:
+    first = trained_day(trained)
+    result = go_on([make_partition(DAYS[1])], replayed=[first], params=replaying(0.4))
+    stage = result.state.stages[-1]
+    groups = pq.read_table(first.files[0])["group_id"].combine_chunks()
+    assert stage.replay.share == 0.4 and stage.replay.keep
+    assert stage.rows == 600 + stage.replay.mask(groups).sum() and 800 < stage.rows < 1200
+    assert [(seen.day, seen.digest) for seen in stage.replayed] == [(DAYS[0], first.digest)]
+    assert [seen.day for seen in result.state.days] == DAYS[:2], "a replayed day was learned before"
+    assert go_on([make_partition(DAYS[2])], "next", start=result.folder).state.stages[-1].replayed == ()
+
+
+def test_each_update_replays_other_groups_and_the_same_update_the_same(
+    go_on, trained, make_partition, replaying
+) -> None:
+    first, second, third = trained_day(trained), make_partition(DAYS[1]), make_partition(DAYS[2])
+    options = {"replayed": [first], "params": replaying(0.4)}
+    one, two = go_on([second], "one", **options), go_on([second], "two", **options)
+    assert one.digest == two.digest != go_on([second], "without").digest
+    later = go_on([third], "later", **options)
+    groups = pq.read_table(first.files[0])["group_id"].combine_chunks()
+    masks = [result.state.stages[-1].replay.mask(groups) for result in (one, later)]
+    assert (masks[0] & ~masks[1]).any() and (masks[1] & ~masks[0]).any()
+
+
+def test_a_day_that_was_never_learned_cannot_be_replayed(go_on, make_partition, replaying) -> None:
+    with pytest.raises(TrainingError, match="replayed: the model has not learned 2026-03-02; replay only"):
+        go_on([make_partition(DAYS[2])], replayed=[make_partition(DAYS[1])], params=replaying(0.4))
+
+
+def test_replayed_days_without_a_share_are_refused_with_the_fix(go_on, trained, make_partition) -> None:
+    with pytest.raises(ConfigError, match=r"incremental.replay: absent, but 1 days are to be replayed; add it"):
+        go_on([make_partition(DAYS[1])], replayed=[trained_day(trained)])
 
 
 def test_a_day_already_learned_is_refused(go_on, make_partition, trained) -> None:

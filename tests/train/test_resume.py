@@ -20,6 +20,7 @@ FILES = ("weights.safetensors", "optimizer.safetensors", "state.json")
 KILLS = {
     "batch": [{"step": 1}, {"step": 8}, {"writing": 1}, {"writing": 3}, {"saving": 1}],
     "incremental": [{"step": 5}, {"writing": 1}],
+    "replaying": [{"step": 7}],
 }
 
 
@@ -36,6 +37,7 @@ def killed_runs(tmp_path, make_partition, params, small_schema):
         "rows": 700,
     }
     job["params"]["train"]["epochs"] = 2
+    job["params"]["incremental"]["replay"] = {"days": 1, "share": 0.4}
 
     def run(runs) -> list[int]:
         script = Path(__file__).with_name("killed_training.py")
@@ -48,10 +50,11 @@ def killed_runs(tmp_path, make_partition, params, small_schema):
 
 
 def test_a_training_killed_anywhere_ends_as_if_it_had_not_been(killed_runs, tmp_path) -> None:
-    """Batch: 2 epochs of 6 steps, checkpoints every 3; incremental on top of it: 6 steps."""
+    """Batch: 2 epochs of 6 steps, checkpoints every 3; incremental on top of it: 6 steps, and about 8 with replay."""
+    days = {"batch": (DAYS[:1], []), "incremental": (DAYS[1:], []), "replaying": (DAYS[1:], DAYS[:1])}
     runs = [
-        {"kind": kind, "name": f"{kind}{number or ''}", "kill": kill, "days": days}
-        for kind, days in (("batch", DAYS[:1]), ("incremental", DAYS[1:]))
+        {"kind": kind, "name": f"{kind}{number or ''}", "kill": kill, "days": new, "replayed": replayed}
+        for kind, (new, replayed) in days.items()
         for number, kill in enumerate([None, *KILLS[kind]])
     ]
     died = killed_runs(runs)
