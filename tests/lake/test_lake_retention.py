@@ -139,6 +139,27 @@ def test_an_as_of_date_beyond_clock_and_data_is_refused(lake):
     assert planned(lake, KEEP_FOUR, DAYS[-1] + timedelta(days=1), today=date(2020, 1, 1))  # a log from the future
 
 
+def test_misdated_data_supports_no_as_of_date(lake, landing):
+    """A folder, partition or staged day from the future; the log's own days count, though one of them is missing."""
+    deliver(landing, raw_rows(DAYS[0]), day=date(2099, 1, 1))
+    for key in ("engagement/dt=2099-01-01/part-0.parquet", "_staging/dt=2099-01-02/staged.json"):
+        lake.store.write_bytes(key, b"x")
+    for as_of in (date(2099, 1, 2), DAYS[-1] + timedelta(days=5)):
+        with pytest.raises(
+            LakeError, match=rf"as_of={as_of}: .* of the newest data \(2026-03-06, by days at most 3 apart"
+        ):
+            planned(lake, KEEP_FOUR, as_of, today=date(2020, 1, 1))
+    deliver(landing, raw_rows(DAYS[-1]), day=DAYS[-1] + timedelta(days=2))
+    assert planned(lake, KEEP_FOUR, DAYS[-1] + timedelta(days=3), today=date(2020, 1, 1))
+
+
+def test_without_anything_published_a_lone_misdated_folder_supports_no_as_of_date_either(stores, landing):
+    for day in (DAYS[0], date(2099, 1, 1)):
+        deliver(landing, raw_rows(day), day=day)
+    with pytest.raises(LakeError, match="as_of=2099-01-01: lies in the future"):
+        planned(stores, KEEP_FOUR, date(2099, 1, 1), today=AS_OF)
+
+
 def test_a_file_that_arrives_behind_the_horizon_is_found_and_removed(lake, landing):
     expire(lake, KEEP_FOUR)
     deliver(landing, raw_rows(DAYS[0]), day=DAYS[0])
