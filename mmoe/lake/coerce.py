@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 INT64_MAX = "9223372036854775807"
 EXACT = {"halffloat": 2.0**11, "float": 2.0**24, "double": 2.0**53}
 """By float type: from here on a whole number may be what is left of another one."""
+NO_TEXT = "\0"
+"""Stands in a column of text for a value that is none and has no other place there, such as an object in JSON lines."""
 FACTOR = {"s": 1_000_000, "ms": 1_000, "us": 1}
 EARLIEST_US, LATEST_US = -2_208_988_800_000_000, 7_258_118_400_000_000  # 1900 and 2200
 
@@ -38,10 +40,11 @@ def to_int64(values: pa.Array) -> Coerced:
 
 
 def to_text(values: pa.Array) -> Coerced:
-    """Text as it is (empty is missing), whole numbers without a decimal point, booleans as true and false."""
+    """Text as it is (empty is missing, NO_TEXT broken), whole numbers without a point, booleans as true and false."""
     kind = values.type
     if _is_text(kind):
-        return Coerced(_empty_to_null(values.cast(pa.string())), 0)
+        text = _empty_to_null(values.cast(pa.string()))
+        return _cast_where(text, pc.not_equal(text, NO_TEXT), pa.string())
     if (
         pa.types.is_integer(kind)
         or pa.types.is_boolean(kind)

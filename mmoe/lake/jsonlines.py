@@ -7,7 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
-SCALARS = (str, int, float, bool)
+from mmoe.lake.coerce import NO_TEXT
+
+LARGEST_EXACT = 2.0**53
 
 
 def json_blocks(stream: Any, block_bytes: int) -> Iterator[pa.Table]:
@@ -53,7 +55,8 @@ def _as_text(kind: pa.DataType) -> pa.DataType:
 
 
 def _mixed_table(lines: bytes) -> pa.Table:
-    """Lines that give one column values of several types: such a column becomes text, which coercion reads strictly."""
+    """Lines that give one column values of several types: it becomes text, or lists of text where most of its values
+    are lists; coercion reads either strictly."""
     try:
         text = lines.decode("utf-8-sig").split("\n")
         rows = [json.loads(line, object_pairs_hook=_distinct) for line in text if line.strip()]
@@ -72,14 +75,29 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _column(values: list[Any]) -> pa.Array:
-    kinds = {type(value) for value in values} - {type(None)}
-    if len(kinds) > 1 and kinds <= set(SCALARS):
-        return pa.array([None if value is None else _text(value) for value in values], pa.string())
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError):
-        return pa.array([None if value is None else _text(value) for value in values], pa.string())
+    known = [value for value in values if value is not None]
+    if not known:
+        return pa.nulls(len(values))
+    lists = sum(isinstance(value, list) for value in known)
+    if len({type(value) for value in known}) == 1 and not lists:
+        try:
+            return pa.array(values)
+        except (pa.ArrowException, OverflowError):
+            pass
+    if lists > len(known) - lists:
+        return pa.array([None if value is None else _texts(value) for value in values], pa.list_(pa.string()))
+    return pa.array([_text(value) for value in values], pa.string())
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _texts(value: Any) -> list[str | None]:
+    return [_text(each) for each in value] if isinstance(value, list) else [NO_TEXT]
+
+
+def _text(value: Any) -> str | None:
+    """A single value as the column would have it if all of its values were of that type."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, dict | list):
+        return NO_TEXT
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < LARGEST_EXACT
+    return json.dumps(int(value) if whole else value)

@@ -231,6 +231,43 @@ def _larger(kind):
     return pa.large_list(pa.int32()) if pa.types.is_list(kind) else kind
 
 
+def deliver_json(landing, rows):
+    path = landing / f"dt={DAY}" / "part-0.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, default=lambda time: time.isoformat()) + "\n" for row in rows))
+
+
+def test_an_object_or_a_list_where_json_should_have_text_or_a_number_is_broken_and_never_becomes_text(store, landing):
+    rows = raw_rows(rows=9).to_pylist()
+    rows[0] |= {"device": {"kind": "phone"}, "ad_id": [7], "price": {}, "click": [1]}
+    rows[1] |= {"device": ["phone"], "ad_id": "7"}
+    rows[2] |= {"device": 5.0, "view_type": {"is": "home"}}
+    rows[3] |= {"device": True, "event_id": ["x"], "event_time": {"s": 1}}
+    deliver_json(landing, rows)
+    assert problems_of(store, landing) == {
+        "device": 2, "ad_id": 1, "price": 1, "click": 1, "view_type": 1, "event_id": 1, "event_time": 1,
+    }  # fmt: skip
+    staged = {row["event_id"]: row for row in staged_table(store, stage(store, landing)).to_pylist()}
+    kept = [staged[rows[number]["event_id"]]["device"] for number in (0, 1, 2)]
+    assert kept == [None, None, "5"]
+    assert staged[None]["device"] == "true"
+
+
+def test_a_list_of_several_types_is_read_element_by_element_and_what_is_no_list_is_broken(store, landing):
+    rows = raw_rows(rows=9).to_pylist()
+    rows[1]["topics"], rows[2]["topics"], rows[3]["topics"], rows[4]["topics"] = (
+        ["1", 2, None],
+        [[3], 4.0],
+        "5",
+        {"a": 1},
+    )
+    deliver_json(landing, rows)
+    assert problems_of(store, landing) == {"topics": 3}
+    rows_staged = staged_table(store, stage(store, landing)).to_pylist()
+    staged = {row["event_id"]: row["topics"] for row in rows_staged}
+    assert [staged[rows[number]["event_id"]] for number in (1, 2, 6)] == [[1, 2], [4], rows[6]["topics"]]
+
+
 def test_a_nested_column_is_broken_row_by_row(store, landing):
     deliver(landing, replaced(raw_rows(rows=3), "ad_id", [[{"id": 1}, None, {"id": 3}]]))
     assert problems_of(store, landing) == {"ad_id": 2}
