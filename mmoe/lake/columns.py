@@ -1,5 +1,6 @@
 """Which columns raw files came with, and of which types, as far as their format tells any."""
 
+import json
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -8,15 +9,35 @@ from mmoe.lake.manifest import SourceColumns
 
 ROWS, UPDATES = "rows", "label updates"
 """What a raw file brings; a side table goes by its name."""
+SOURCE_COLUMNS = b"mmoe.source_columns"
+"""Key of a Parquet file's metadata: the columns of the raw file that it was taken from, if it has not all of them."""
 ColumnTypes = dict[str, set[str]]
 """Column -> the types that it came with; none where the format has none (CSV), or no value told one."""
 
 
-def note(found: ColumnTypes, fields: Iterable[pa.Field], *, json: bool = False) -> None:
+def note(found: ColumnTypes, fields: Iterable[pa.Field], *, of_json: bool = False) -> None:
     """Add columns of a Parquet file, or of a block of JSON lines, to those found."""
     for field in fields:
-        kind = _json_type(field.type) if json else _arrow_type(field.type)
+        kind = _json_type(field.type) if of_json else _arrow_type(field.type)
         found.setdefault(field.name, set()).update({kind} if kind else ())
+
+
+def note_file(found: ColumnTypes, schema: pa.Schema) -> None:
+    """Add the columns that a Parquet file states it was taken from, or else its own."""
+    try:
+        stated = json.loads((schema.metadata or {})[SOURCE_COLUMNS])
+        columns = {str(name): {str(each) for each in types} for name, types in stated.items()}
+    except (KeyError, ValueError, AttributeError, TypeError):
+        note(found, schema)
+        return
+    for name, types in columns.items():
+        found.setdefault(name, set()).update(types)
+
+
+def with_source_columns(table: pa.Table, found: ColumnTypes) -> pa.Table:
+    """The table, stating the columns of the file that it was taken from."""
+    stated = json.dumps({name: sorted(types) for name, types in sorted(found.items())}).encode()
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), SOURCE_COLUMNS: stated})
 
 
 def note_names(found: ColumnTypes, names: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from mmoe.errors import MmoeError
-from mmoe.lake.columns import ColumnTypes, note, note_names
+from mmoe.lake.columns import ColumnTypes, note, note_file, note_names
 from mmoe.lake.jsonlines import json_blocks
 
 TABLES = "_tables"
@@ -88,7 +88,7 @@ def read_blocks(
         else:
             with _open(path, form.compression) as stream:
                 for block in json_blocks(stream, BLOCK_BYTES):
-                    note(found, block.schema, json=True)
+                    note(found, block.schema, of_json=True)
                     yield block.select(_wanted(block.column_names, columns))
 
 
@@ -121,7 +121,7 @@ def readable(path: Path) -> Iterator[None]:
 
 def _parquet_blocks(path: Path, columns: Collection[str] | None, found: ColumnTypes) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True) as file:
-        note(found, file.schema_arrow)
+        note_file(found, file.schema_arrow)
         wanted = _wanted(file.schema_arrow.names, columns)
         if file.metadata.num_rows == 0:
             yield file.schema_arrow.empty_table().select(wanted)

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mmoe.lake.coerce import flat, to_time
+from mmoe.lake.columns import ColumnTypes, with_source_columns
 from mmoe.lake.conform import required_columns
 from mmoe.lake.files import UnreadableFileError, read_file
 from mmoe.lake.sources import RawFile
@@ -26,11 +27,13 @@ def days_in(file: RawFile, schema: Schema) -> set[date]:
 def split_by_day(file: RawFile, schema: Schema) -> list[tuple[date, pa.Table]]:
     """The columns that the schema needs, as they are, one table a day in order of days; rows keep their order.
 
-    Rows without a readable time go to the file's most frequent day, where ingest finds and counts them. The whole file
-    is held in memory. Raises UnreadableFileError.
+    Each table states all columns of the file, read or not, so that ingest misses none that is new. Rows without a
+    readable time go to the file's most frequent day, where ingest finds and counts them. The whole file is held in
+    memory. Raises UnreadableFileError.
     """
     wanted = {*required_columns(schema), *(table.key for table in schema.source.tables)}
-    table = read_file(file.path, wanted)
+    found: ColumnTypes = {}
+    table = with_source_columns(read_file(file.path, wanted, found), found)
     numbers = _day_numbers(table, schema)
     return [
         (EPOCH + timedelta(days=int(number)), table.filter(pa.array(numbers == number)))

@@ -40,7 +40,7 @@ def _examine(rules: Sequence[Rule], subject: Subject) -> list[Check]:
     filled = [_filled(rule, subject.parameters) for rule in asked]
     can = [_can_be_judged(rule, subject) for rule in filled]
     answers: dict[int, Judged] = {}
-    special = {PSI: subject.binned, **dict.fromkeys(SOURCES, subject.sources)}
+    special = {PSI: subject.binned, **{name: subject.sources for name, _, _ in SOURCES}}
     for shown in (subject.rows, subject.binned, subject.sources):
         numbers = [n for n, rule in enumerate(filled) if can[n] and special.get(rule["type"], subject.rows) is shown]
         if shown is not None:

@@ -11,11 +11,11 @@ DRIFTED, TRANSFORMED = 0.2, 1.0
 """PSI that is worth a look, and PSI of a feature that is no longer the same thing."""
 
 PSI = "expect_column_psi_to_be_between"
-SOURCES = {
-    "expect_source_columns_to_be_known": "warning",
-    "expect_source_types_to_remain": "warning",
-    "expect_source_columns_to_remain": "info",
-}
+SOURCES = (
+    ("expect_source_columns_to_be_known", "source_columns", "warning"),
+    ("expect_source_types_to_remain", "source_columns", "warning"),
+    ("expect_source_columns_to_remain", "steady_source_columns", "info"),
+)
 """What raw files may not do unnoticed: bring a new column, another type, or one column less. One less that the schema
 names is a problem that ingest itself finds."""
 PER_VIEW_TYPE = "per_view_type"
@@ -61,9 +61,11 @@ def _volume() -> list[Expectation]:
 
 
 def _source_columns() -> list[Expectation]:
-    """Against the last published day."""
-    reference = {"$PARAMETER": "source_columns"}
-    return [{"type": name, "kwargs": {"reference": reference}, "severity": how} for name, how in SOURCES.items()]
+    """Against the published days before."""
+    return [
+        {"type": name, "kwargs": {"reference": {"$PARAMETER": reference}}, "severity": how}
+        for name, reference, how in SOURCES
+    ]
 
 
 def _identity(schema: Schema) -> list[Expectation]:

@@ -1,28 +1,54 @@
-"""The columns that a day's raw files came with, beside those of the last published day."""
+"""The columns that a day's raw files came with, beside those of the published days before it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from mmoe.lake.columns import ROWS
+from mmoe.lake.columns import ROWS, ColumnTypes
 from mmoe.lake.files import printable
 from mmoe.lake.manifest import Manifest, SourceColumns
 from mmoe.lake.staging import Staged
+from mmoe.quality.bounds import TRAILING_DAYS
 
 Columns = dict[str, str]
-"""Column, told apart by what brought it, -> its type; empty where none is known."""
+"""Column, told apart by what brought it, -> its types; empty where none is known."""
 
 
-def columns_beside(staged: Staged, trailing: Sequence[Manifest]) -> tuple[Columns, Columns] | None:
-    """The day's columns and the last published day's, of what both had; None where there is nothing to compare."""
-    before = max((past for past in trailing if past.day < staged.day), key=lambda past: past.day, default=None)
-    if before is None:
+class Beside(NamedTuple):
+    now: Columns
+    seen: Columns
+    """On any of the days before, with every type that they had: a field that comes and goes is not new each time."""
+    steady: Columns
+    """On each of them."""
+
+
+def columns_beside(staged: Staged, trailing: Sequence[Manifest]) -> Beside | None:
+    """The day's columns, and those of the last TRAILING_DAYS published days, of what both brought; None where there is
+    nothing to compare."""
+    past = sorted((each for each in trailing if each.day < staged.day), key=lambda each: each.day)[-TRAILING_DAYS:]
+    days = {kind: [each.source_columns[kind] for each in past if kind in each.source_columns]
+            for kind in staged.source_columns}  # fmt: skip
+    both = [kind for kind, columns in days.items() if columns]
+    if not both:
         return None
-    both = [kind for kind in staged.source_columns if kind in before.source_columns]
-    return (_named(staged.source_columns, both), _named(before.source_columns, both)) if both else None
+    seen = {kind: _union(days[kind]) for kind in both}
+    steady = {
+        kind: {name: types for name, types in seen[kind].items() if all(name in each for each in days[kind])}
+        for kind in both
+    }
+    return Beside(_named({kind: staged.source_columns[kind] for kind in both}), _named(seen), _named(steady))
 
 
-def _named(columns: SourceColumns, kinds: Sequence[str]) -> Columns:
+def _union(days: Sequence[dict[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    total: ColumnTypes = {}
+    for columns in days:
+        for name, types in columns.items():
+            total.setdefault(name, set()).update(types)
+    return {name: tuple(sorted(types)) for name, types in total.items()}
+
+
+def _named(columns: SourceColumns) -> Columns:
     return {
         printable(name if kind == ROWS else f"{name} of {kind}"): " or ".join(types)
-        for kind in kinds
-        for name, types in columns[kind].items()
+        for kind, found in columns.items()
+        for name, types in found.items()
     }

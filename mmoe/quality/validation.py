@@ -107,9 +107,9 @@ def _with_source_columns(subject: Subject, staged: Staged, trailing: Sequence[Ma
     compared = columns_beside(staged, trailing)
     if compared is None:
         return subject
-    now, before = compared
-    listed = pd.DataFrame({"column": list(now), "type": list(now.values())}, dtype=str)
-    return replace(subject, parameters=subject.parameters | {"source_columns": before}, sources=Frame(frame=listed))
+    listed = pd.DataFrame({"column": list(compared.now), "type": list(compared.now.values())}, dtype=str)
+    before = {"source_columns": compared.seen, "steady_source_columns": compared.steady}
+    return replace(subject, parameters=subject.parameters | before, sources=Frame(frame=listed))
 
 
 def _unknown(labels: Mapping[str, LabelCount]) -> frozenset[str]:

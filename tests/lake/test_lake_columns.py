@@ -11,9 +11,11 @@ from handmade import DAY, SCHEMA, deliver, raw_rows
 
 from mmoe.lake.files import read_blocks
 from mmoe.lake.ingest import stage_day
+from mmoe.lake.landing import deliver as land
 from mmoe.lake.manifest import Validation
 from mmoe.lake.publish import publish
 from mmoe.lake.reader import read_manifest
+from mmoe.schema import Schema
 
 
 def columns_of(path, wanted=("a",)):
@@ -69,6 +71,30 @@ def test_a_manifest_has_every_column_of_the_accepted_files_by_what_they_bring(st
     assert set(columns["rows"]) == {*rows.column_names, "coupon"}
     assert (columns["rows"]["price"], columns["rows"]["topics"]) == (("double",), ("list<int64>",))
     assert columns["label updates"] == {"event_id": ("string",), "save": ("int8",)}
+
+
+@pytest.mark.parametrize("name", ["log.parquet", "log.csv", "log.jsonl"])
+def test_files_that_are_split_by_day_leave_every_column_that_they_came_with(store, landing, tmp_path, name):
+    rows = raw_rows().drop_columns("topics").append_column("coupon", pa.array(["x"] * 200))
+    rows = rows.set_column(1, "event_time", rows["event_time"].cast(pa.string()))
+    (tmp_path / "data").mkdir()
+    if name == "log.parquet":
+        pq.write_table(rows, tmp_path / "data" / name)
+    elif name == "log.csv":
+        pyarrow.csv.write_csv(rows, tmp_path / "data" / name)
+    else:
+        (tmp_path / "data" / name).write_text("".join(json.dumps(row) + "\n" for row in rows.to_pylist()))
+    content = SCHEMA.model_dump(mode="json") | {"source": {"files": "log.*"}}
+    content["features"]["multivalued"] = {}
+    schema = Schema.model_validate(content)
+    land(tmp_path / "data", schema, landing)
+    (landed,) = (landing / f"dt={DAY}").iterdir()
+    assert "coupon" not in pq.read_schema(landed).names
+    staged = stage_day(store, landing, schema, DAY)
+    assert staged.problems == ()
+    told = {"log.parquet": ("string",), "log.csv": (), "log.jsonl": ("string",)}[name]
+    assert staged.source_columns["rows"]["coupon"] == told
+    assert set(staged.source_columns["rows"]) == set(rows.column_names)
 
 
 def test_a_rejected_file_leaves_no_column(store, landing):

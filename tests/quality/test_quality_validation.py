@@ -244,14 +244,24 @@ def test_columns_that_come_go_or_change_their_type_are_told_by_name_and_severity
     assert validation.warnings == tuple(str(failure) for failure in validation.failures[:2])
 
 
-def test_only_the_last_published_day_counts_and_a_column_less_that_is_needed_quarantines(store, landing, month):
+def test_a_column_that_comes_and_goes_is_new_once_and_one_less_that_is_needed_quarantines(store, landing, month):
     store_of_month, (*_, last) = month
     raw = raw_rows(rows=2_000)
-    columns = {"rows": {**last.source_columns["rows"], "coupon": ("string",)}}
+    columns = {"rows": {**last.source_columns["rows"], "coupon": ("string",), "ad_id": ("int32", "string")}}
     older = last.model_copy(update={"day": last.day - timedelta(days=1), "source_columns": columns})
     without = last.model_copy(update={"source_columns": {}})
-    for trailing in ([older, last], [older, without]):
-        assert check(store_of_month, landing, raw, trailing)[1].failures == ()
+    again = raw.append_column("coupon", pa.array(["secret"] * 2_000))
+    again = replaced(again, "ad_id", again["ad_id"].cast(pa.string()))
+    for rows, trailing in ((raw, [older, last]), (again, [older, last]), (again, [older, without])):
+        assert check(store_of_month, landing, rows, trailing)[1].failures == ()
+    gone = check(store_of_month, landing, raw, [older, without])[1]
+    assert [str(failure) for failure in gone.failures] == ["source_columns_to_remain: coupon"]
+    long_ago = older.model_copy(update={"day": last.day - timedelta(days=20)})
+    fortnight = [last.model_copy(update={"day": last.day - timedelta(days=number)}) for number in range(14)]
+    new = check(store_of_month, landing, again, [long_ago, *fortnight])[1]
+    assert [str(failure) for failure in new.failures] == [
+        "source_columns_to_be_known: coupon", "source_types_to_remain: ad_id (was int32, is string)",
+    ]  # fmt: skip
     broken = check(store_of_month, landing, raw.drop_columns("price"), [older, last])[1]
     assert broken.status == "failed"
     assert "part-0.parquet: another schema: columns missing: price" in {str(each) for each in broken.failures}
