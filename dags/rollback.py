@@ -11,8 +11,9 @@ DOC = """
 ### Make an earlier version champion again
 
 *Model promotions → Roll back…* fills this in; so does *Trigger* here, or the REST API. The version is fetched from the
-registry and must load and score before anything changes. It happens only if **expected champion** is still champion,
-and is recorded with who asked and why.
+registry and must load and score before anything changes; one older than `retention.max_model_age_days` is refused,
+unless params.yaml states `retention.rollback_beyond_max_age: true`. It happens only if **expected champion** is still
+champion, and is recorded with who asked and why.
 """
 
 with DAG(

@@ -165,7 +165,9 @@ class RetentionConfig(Frozen):
     """Largest share of the lake's partitions, or of its rows, that one run may delete without a confirmation."""
     max_model_age_days: int | None = Field(default=None, ge=1)
     """Days since the oldest day that a model's weights have learned, beyond which it may not teach, be continued
-    or be promoted; absent: no limit."""
+    or be promoted, or be rolled back to; absent: no limit."""
+    rollback_beyond_max_age: bool = False
+    """Whether a rollback, which ends an emergency, may reach a model beyond `max_model_age_days` all the same."""
 
     @model_validator(mode="after")
     def _parts_expire_before_the_whole(self) -> Self:

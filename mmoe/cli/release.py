@@ -47,8 +47,11 @@ def rollback(
     reason: Annotated[str, typer.Option(help="What is wrong with the champion; recorded.")],
     to: Annotated[str, typer.Option(help="Any registered version; default: the champion before.")] = "",
     expected_champion: Annotated[str, typer.Option(help="Refuse if another version is champion by now.")] = "",
+    as_of: AsOf = None,
 ) -> None:
-    """Make an earlier version champion again, once it has shown that it loads and scores."""
+    """Make an earlier version champion again, if it is not too old and has shown that it loads and scores."""
     from mmoe.steps.release import rollback_step
 
-    finish(rollback_step(load_context(), to=to, expected_champion=expected_champion, actor=actor, reason=reason))
+    context = load_context()
+    day = as_of or today_in(context)
+    finish(rollback_step(context, to=to, expected_champion=expected_champion, actor=actor, reason=reason, as_of=day))

@@ -105,16 +105,20 @@ def promote_step(
 
 
 def rollback_step(
-    context: Context, *, to: str, expected_champion: str, actor: str, reason: str
-) -> dict[str, Any]:  # fmt: skip
+    context: Context, *, to: str, expected_champion: str, actor: str, reason: str, as_of: date
+) -> dict[str, Any]:
     """Make an earlier version champion again, once it has shown that it loads and scores.
 
-    Empty `to`: the champion before. Empty `expected_champion`: whoever is champion now. Raises RegistryError.
+    Empty `to`: the champion before. Empty `expected_champion`: whoever is champion now. Raises RegistryError, and
+    TrainingError when on `as_of` the version is older than a model may become, unless the parameters allow just that.
     """
     registry = Registry(context.settings)
     champion = registry.alias("champion")
     expected = expected_champion or (champion.version if champion else "")
     target = to or registry.rollback_target(expected)
+    if not context.params.retention.rollback_beyond_max_age:
+        fix = "take a younger one, train a new one, or state retention.rollback_beyond_max_age: true in params.yaml"
+        refuse_too_old(context, registry, registry.version(target), as_of, "become champion again", fix)
     refuse_unfit(context, registry, target)
     record = registry.rollback(expected_champion=expected, actor=actor, reason=reason, to=target)
     run_id = registry.version(target).run_id

@@ -14,7 +14,7 @@ from mmoe.serve.scorer import Scorer
 from mmoe.settings import Settings
 from mmoe.steps.context import Context
 from mmoe.steps.plan import DayRef, ModelRef, Plan
-from mmoe.steps.release import promote_step, refuse_unfit
+from mmoe.steps.release import promote_step, refuse_unfit, rollback_step
 
 
 @pytest.fixture
@@ -103,6 +103,27 @@ def test_a_model_beyond_the_age_limit_is_not_promoted_whatever_its_verdict_and_r
             promote_step(context, plan, "ann", "an override", as_of=as_of)
     assert registry.alias("champion").version == "1"
     assert promote_step(context, plan, "ann", "", as_of=LEARNED + timedelta(days=5))["champion"] == "2"
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_rollback_is_held_to_the_age_limit_unless_the_parameters_state_otherwise(
+    context, register, trained, params, tmp_path, stated
+):
+    limits = {"max_model_age_days": 5, "rollback_beyond_max_age": stated}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params.model_dump(mode="json") | {"retention": limits}))
+    context = Context(context.settings.model_copy(update={"params_file": path}))
+    registry = Registry(context.settings)
+    old = register(trained.digest)
+    champion = registry.bootstrap(register("f" * 64), actor="test").version
+    wish = {"to": old, "expected_champion": champion, "actor": "bob", "reason": "hides went up"}
+    if not stated:
+        with pytest.raises(TrainingError, match=r"version 1 may not become champion again: .*=5; take a younger one"):
+            rollback_step(context, as_of=LEARNED + timedelta(days=6), **wish)
+        assert registry.alias("champion").version == champion
+    as_of = LEARNED + timedelta(days=90 if stated else 5)
+    assert rollback_step(context, as_of=as_of, **wish)["champion"] == old
+    assert registry.alias("champion").version == old
 
 
 def test_without_an_as_of_date_the_age_is_taken_the_day_after_the_plans_newest_one(judged):
