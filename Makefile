@@ -14,7 +14,7 @@ THREADS ?= 1
 ROUNDS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down repro test e2e check bench-loader bench-train bench-peers bench-gpu lock clean
+.PHONY: help setup demo up down repro test test-sharding e2e check bench-loader bench-train bench-peers bench-gpu lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -43,6 +43,12 @@ repro: $(SETUP) ## the same steps without Airflow, on what the demo left: pin th
 
 test: $(SETUP) ## the tests, in parallel
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not e2e and not gpu"
+
+test-sharding: $(SETUP) ## tests of sharded tables: TorchRec in an environment of its own that sees .venv
+	@$(PYTHON) -m venv var/sharding
+	@echo "$(CURDIR)/$(VENV)/lib/python3.11/site-packages" > var/sharding/lib/python3.11/site-packages/venv.pth
+	@var/sharding/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-sharding.txt
+	@PYTHONPATH=. var/sharding/bin/python -m pytest tests/train/test_distributed.py -k sharded
 
 e2e: $(SETUP) ## the slow tests: a real Airflow and a real browser
 	@npm install --silent --no-audit --no-fund --prefix var/axe axe-core@4.14.1 || echo "axe-core is not here: its tests are skipped"

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """CPU threads for training; 0 leaves the choice to PyTorch."""
     train_processes: int = Field(default=1, ge=1)
     """Processes that share a training's rows; more than one are started by torchrun on this machine."""
+    shard_rows: int = Field(default=0, ge=0)
+    """Embedding tables of at least so many rows are shared out over the training's processes, by TorchRec; 0: none."""
     checkpoint_seconds: float = Field(default=120.0, ge=0)
     """Seconds between two checkpoints of a training, at least; writing them takes a tenth of the time at most."""
     checkpoint_steps: int = Field(default=0, ge=0)

@@ -112,7 +112,7 @@ def in_processes(step: "TrainStep", plan_id: str, save: Path | None) -> None:
     if count > 1 and "WORLD_SIZE" not in os.environ:
         torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "mmoe"]
         os.execv(sys.executable, [sys.executable, "-m", *torchrun, *sys.argv[1:]])  # noqa: S606
-    with processes() as group:
+    with processes(context.settings.shard_rows) as group:
         result = step(context, plan_id, group)
     if group.leads:
         finish(result, save)

@@ -38,23 +38,35 @@ class Lookup(HashedTable):
     """One row for each feature. ids (B, all features) → (B, F·W)."""
 
     def forward(self, ids: Tensor) -> Tensor:
+        return F.embedding(self.rows(ids), self.weight, sparse=True).flatten(1)
+
+    def rows(self, ids: Tensor) -> Tensor:
+        """(B, F) of the table."""
         own = ids if len(self.features) == ids.shape[1] else ids[:, self.features]
-        rows = own + self.row_offsets
-        return F.embedding(rows, self.weight, sparse=True).flatten(1)
+        return own + self.row_offsets
 
 
 class Pool(HashedTable):
     """The mean over each feature's values. Per feature values (nnz,) and offsets (B,) → (B, F·W)."""
 
     def forward(self, values: Sequence[Tensor], offsets: Sequence[Tensor]) -> Tensor:
+        rows, starts = self.rows(values, offsets)
+        pooled = F.embedding_bag(rows, self.weight, starts, mode="mean", sparse=True)
+        return self.side_by_side(pooled)
+
+    def rows(self, values: Sequence[Tensor], offsets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """(nnz,) of the table, feature after feature, and (F·B,) where each bag's start."""
         own = [values[feature] for feature in self.features]
         rows = torch.cat([ids + start for ids, start in zip(own, self.row_offsets, strict=True)])
         starts, total = [], 0
         for feature, ids in zip(self.features, own, strict=True):
             starts.append(offsets[feature] + total)
             total += len(ids)
-        pooled = F.embedding_bag(rows, self.weight, torch.cat(starts), mode="mean", sparse=True)
-        return torch.cat(pooled.chunk(len(own)), dim=1)
+        return rows, torch.cat(starts)
+
+    def side_by_side(self, pooled: Tensor) -> Tensor:
+        """(F·B, W) → (B, F·W)."""
+        return torch.cat(pooled.chunk(len(self.features)), dim=1)
 
 
 class Embeddings(nn.Module):

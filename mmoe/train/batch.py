@@ -22,8 +22,8 @@ from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
-from mmoe.train.optim import Optimizer
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
+from mmoe.train.sharding import build_optimizer, made_whole
 from mmoe.train.spec import (
     ReportProgress,
     TrainResult,
@@ -88,7 +88,7 @@ class BatchRun:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
         network = build_network(network_spec(self.schema, self.model), self.params.seed).to(compute_device(group.world))
-        optimizer = Optimizer(network, **rates.model_dump(exclude={"warmup_share"}))
+        optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share"}))
         loop = Loop(
             network=network,
             optimizer=optimizer,
@@ -103,7 +103,9 @@ class BatchRun:
             progress=progress if group.leads else None,
         )
         fit = loop.run(partial(self.batches, moments, group))
-        return Trainable(network=network, optimizer=optimizer.state(), state=self.state(moments, group, fit)), fit
+        optimized = optimizer.state()
+        trained = Trainable(network=made_whole(network), optimizer=optimized, state=self.state(moments, group, fit))
+        return trained, fit
 
     def objective(self) -> Objective:
         return Objective(

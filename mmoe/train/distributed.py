@@ -1,9 +1,10 @@
 # ruff: noqa: N806  (shapes in names)
 """Several processes that train one network on disjoint row groups: `torchrun … -m mmoe train …`.
 
-Every process holds the whole network and its optimizer's state. A step's batch is what all of them hold together: a
-loss is the mean over all its rows, gradients are summed, and every process then makes the same update. Dense gradients
-travel as one buffer; of the embedding tables only the rows that a process touched, each summed before it is sent.
+Every process holds the whole network and its optimizer's state, but for tables that `mmoe.train.sharding` shares out. A
+step's batch is what all of them hold together: a loss is the mean over all its rows, gradients are summed, and every
+process then makes the same update. Dense gradients travel as one buffer; of the embedding tables only the rows that a
+process touched, each summed before it is sent.
 """
 
 import ctypes
@@ -48,6 +49,8 @@ class Processes:
 
     rank: int = 0
     world: int = 1
+    shard_rows: int = 0
+    """Tables of at least so many rows are shared out over the processes; 0: each process holds all tables."""
 
     @property
     def leads(self) -> bool:
@@ -171,7 +174,7 @@ ALONE = Processes()
 
 
 @contextmanager
-def processes() -> Iterator[Processes]:
+def processes(shard_rows: int = 0) -> Iterator[Processes]:
     """This process among those that torchrun started; ALONE where it did not start any."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
@@ -179,7 +182,7 @@ def processes() -> Iterator[Processes]:
     die_with_parent()
     dist.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield Processes(rank=dist.get_rank(), world=dist.get_world_size())
+        yield Processes(rank=dist.get_rank(), world=dist.get_world_size(), shard_rows=shard_rows)
     finally:
         dist.destroy_process_group()
 

@@ -20,8 +20,8 @@ from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
-from mmoe.train.optim import Optimizer
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
+from mmoe.train.sharding import build_optimizer, made_whole
 from mmoe.train.spec import ReportProgress, TrainResult, given, in_order, inputs_digest, seen_days
 from mmoe.train.state import Stage, TrainState, model_digest
 
@@ -99,8 +99,9 @@ class IncrementalRun:
     ) -> tuple[Trainable, Fit]:
         config, rates = self.params.train, self.params.train.optimizer
         network, schema = self.start.network.to(compute_device(group.world)), self.start.state.data_schema
-        optimizer = Optimizer(
+        optimizer = build_optimizer(
             network,
+            group,
             dense_lr=self.params.incremental.dense_lr,
             embedding_lr=self.params.incremental.embedding_lr,
             weight_decay=rates.weight_decay,
@@ -120,7 +121,8 @@ class IncrementalRun:
             progress=progress if group.leads else None,
         )
         fit = loop.run(partial(self.batches, group))
-        return Trainable(network=network, optimizer=optimizer.state(), state=self.state(group, fit)), fit
+        optimized = optimizer.state()
+        return Trainable(network=made_whole(network), optimizer=optimized, state=self.state(group, fit)), fit
 
     def batches(self, group: Processes, start: Position) -> Iterator[Batch]:
         """From a position on. New days stay in order: each is shuffled by itself, with its part of what is replayed."""

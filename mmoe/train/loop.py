@@ -126,6 +126,8 @@ class Loop:
             outputs = outputs_in(self.network, batch, bfloat16=self._precision == "bfloat16")
             losses = self.objective(outputs, batch, together.part)
             losses.total.backward()  # type: ignore[no-untyped-call]
+        else:
+            self.optimizer.idle()
         self.group.sum_gradients(self.optimizer)
         losses = self.group.total(losses)
         scale = warmup(self._step, self._steps_planned, self.warmup_share)

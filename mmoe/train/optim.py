@@ -64,6 +64,9 @@ class Optimizer:
         for parameter in (*self.dense.values(), *self.adagrad.parameters.values()):
             parameter.grad = None
 
+    def idle(self) -> None:
+        """What a process does in a step without rows of its own: nothing, as all tables are its own."""
+
     def step(self, dense_scale: float = 1.0) -> float:
         """Update from the gradients at hand, with the dense learning rate times `dense_scale`.
 

@@ -19,8 +19,10 @@ ROWS = 1500
 
 
 @pytest.fixture
-def trained_by_two(tmp_path, make_partition, params, small_schema):
+def trained_by_two(tmp_path, make_partition, params, small_schema, shard_rows):
     """The folder of what `two_processes.py` trained, and how each of its trainings ended."""
+    if shard_rows:
+        pytest.importorskip("torchrec", reason="the sharding extra is not installed: make test-sharding")
     for day in (date(2026, 3, 1), date(2026, 3, 2)):
         make_partition(day, rows=ROWS)
     job = {
@@ -29,6 +31,7 @@ def trained_by_two(tmp_path, make_partition, params, small_schema):
         "lake": str(tmp_path / "lake"),
         "output": str(tmp_path / "out"),
         "rows": ROWS,
+        "shard_rows": shard_rows,
     }
     script = Path(__file__).with_name("two_processes.py")
     done = subprocess.run([sys.executable, script], input=json.dumps(job), capture_output=True, text=True, check=False)
@@ -36,7 +39,17 @@ def trained_by_two(tmp_path, make_partition, params, small_schema):
     return tmp_path / "out", json.loads(done.stdout.splitlines()[-1])
 
 
-def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two) -> None:
+@pytest.mark.parametrize(
+    ("shard_rows", "held"),
+    [
+        (0, [{}, {}]),
+        (400, [{"embeddings.tables.0.weight": 260}, {"embeddings.tables.0.weight": 260}]),
+        (30, [{"embeddings.tables.0.weight": 260, "embeddings.bags.0.weight": 17},
+              {"embeddings.tables.0.weight": 260, "embeddings.bags.0.weight": 16}]),
+    ],
+    ids=["each holds all tables", "the large table is sharded", "both tables are sharded"],
+)  # fmt: skip
+def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two, held) -> None:
     out, ended = trained_by_two
     assert ended.pop("killed") == [signal.SIGKILL]
     assert set(map(tuple, ended.values())) == {(0,)}
@@ -51,6 +64,7 @@ def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two
 
     alone, first, second = (json.loads((out / name).read_text()) for name in
                             ("same-1-0.json", "same-2-0.json", "same-2-1.json"))  # fmt: skip
+    assert [alone["held"], first["held"], second["held"]] == [{}, *held]
     assert first["weights"] == second["weights"] and first["optimizer"] == second["optimizer"]
     assert len(alone["curve"]) == len(first["curve"]) > 20
     for one_point, two_point in zip(alone["curve"], first["curve"], strict=True):

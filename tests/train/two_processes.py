@@ -1,6 +1,6 @@
 """Trainings of a small lake by two real processes over gloo; run as a process of its own, see test_distributed.py.
 
-Reads one JSON object from stdin: params, schema, lake, rows, output. Prints one JSON object of what it found.
+Reads one JSON object from stdin: params, schema, lake, rows, output, shard_rows. Prints how its trainings ended.
 """
 
 import json
@@ -31,6 +31,7 @@ from mmoe.train.loop import Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
 from mmoe.train.resume import Cadence, Checkpoints
+from mmoe.train.sharding import RowBlocks, ShardedOptimizer, build_optimizer, made_whole
 from mmoe.train.spec import network_spec
 
 job = json.load(sys.stdin)
@@ -76,7 +77,7 @@ def train(name: str, die_at: int | None = None) -> Callable[[int], None]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         loop_module.Loop._learn = learn_and_die
-        with processes() as group:
+        with processes(job["shard_rows"]) as group:
             train_batch(
                 schema=schema, model=params.model, params=params, partitions=days, output=out / name, threads=1,
                 cadence=Cadence(steps=3), group=group,
@@ -91,14 +92,18 @@ def same_batches(name: str) -> Callable[[int], None]:
     def work(rank: int) -> None:
         moments = measure_moments(days, schema)
         network = build_network(network_spec(schema, params.model.model_copy(update={"dropout": 0.0})), seed=3)
-        optimizer = Optimizer(network, dense_lr=0.01, embedding_lr=0.2, weight_decay=0.01, clip_norm=0.5)
-        with processes() as group, cpu_threads(1):
+        rates = {"dense_lr": 0.01, "embedding_lr": 0.2, "weight_decay": 0.01, "clip_norm": 0.5}
+        with processes(job["shard_rows"]) as group, cpu_threads(1):
+            optimizer = build_optimizer(network, group, **rates)
 
             def stream(start):
-                for batch in stream_batches(days, schema, moments, batch_size=128, start=start):
-                    # an uneven share: the first process takes a third more rows
-                    bound = len(batch) * 2 // 3
-                    yield batch if group.world == 1 else part_of(batch, *((0, bound), (bound, len(batch)))[group.rank])
+                batches = stream_batches(days, schema, moments, batch_size=128, start=start)
+                for number, batch in enumerate(batches):
+                    # an uneven share: the first process takes a third more rows, and in the end all of them
+                    bound = len(batch) * 2 // 3 if number < 20 else len(batch)
+                    part = ((0, len(batch)),) if group.world == 1 else ((0, bound), (bound, len(batch)))
+                    if part[group.rank][0] < len(batch):
+                        yield part_of(batch, *part[group.rank])
 
             fit = Loop(
                 network=network,
@@ -111,14 +116,22 @@ def same_batches(name: str) -> Callable[[int], None]:
                 checkpoints=Checkpoints(path=out / f"{name}.checkpoint", inputs=name, cadence=Cadence(seconds=1e9)),
                 group=group,
             ).run(stream)
+            optimized = optimizer.state()
+            held = {name: len(blocks.weight) for name, blocks in shared(optimizer).items()}
+            made_whole(network)
         found = {
+            "held": held,
             "curve": [point.model_dump(mode="json") for point in fit.curve],
             "weights": {key: value.flatten().tolist() for key, value in network.state_dict().items()},
-            "optimizer": {key: value.flatten().tolist() for key, value in optimizer.state().items()},
+            "optimizer": {key: value.flatten().tolist() for key, value in optimized.items()},
         }
         (out / f"{name}-{rank}.json").write_text(json.dumps(found))
 
     return work
+
+
+def shared(optimizer: Optimizer) -> dict[str, RowBlocks]:
+    return optimizer.blocks if isinstance(optimizer, ShardedOptimizer) else {}
 
 
 def part_of(batch, first: int, last: int):
