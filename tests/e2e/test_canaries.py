@@ -2,9 +2,13 @@
 
 import gzip
 import json
+import os
+import pickle
 import shutil
+import sqlite3
+import zipfile
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 
 import boto3
@@ -13,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from pyarrow import orc
 
 from mmoe.lake.manifest import Validation
 from mmoe.lake.publish import publish, save_validation
@@ -162,6 +167,29 @@ def plant_copies(context: Context, version: str) -> None:
         client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=body.getvalue())
 
 
+def plant_in_landing(context: Context) -> None:
+    """Rows in forms that nobody can look into, dated or not; and rows of days that go among others that stay."""
+    landing, rows = context.settings.landing_path, raw_rows(DAYS[0])
+    dated, loose = landing / f"dt={DAYS[1]}" / "export.zip", landing / "exports" / "rows.pickle"
+    loose.parent.mkdir()
+    with zipfile.ZipFile(dated, "w") as archive:
+        archive.writestr("rows.txt", json.dumps(rows.to_pylist()))
+    loose.write_bytes(pickle.dumps(rows.to_pylist()))
+    written = datetime(DAYS[0].year, DAYS[0].month, DAYS[0].day, tzinfo=UTC).timestamp()
+    os.utime(loose, (written, written))
+    with sqlite3.connect(landing / f"dt={DAYS[2]}" / "rows.db") as database:
+        database.execute("create table rows (event_id)")
+        database.executemany("insert into rows values (?)", [(name,) for name in rows["event_id"].to_pylist()])
+    database.close()
+    mixed = pa.concat_tables([rows, raw_rows(DAYS[7])])
+    orc.write_table(mixed, str(landing / f"dt={DAYS[7]}" / "late.orc"))
+    with pa.ipc.new_file(str(landing / f"dt={DAYS[7]}" / "late.arrow"), mixed.schema) as writer:
+        writer.write_table(mixed)
+    lines = [",".join(mixed.column_names), *(",".join(map(str, row.values())) for row in mixed.to_pylist())]
+    text = "\n".join(lines).replace("0.", "\u00e9.", 20)
+    (landing / f"dt={DAYS[7]}" / "late.csv").write_bytes(text.encode("latin-1"))
+
+
 def everything(context: Context) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of every file beside and below home, and of every version and part in the bucket."""
     for path in context.settings.home.parent.rglob("*"):
@@ -184,6 +212,8 @@ def text_of(content: bytes) -> bytes:
     if content.startswith(b"PAR1"):
         table = pq.read_table(BytesIO(content))
         return content + json.dumps(table.to_pylist(), default=str).encode()
+    if content.startswith(b"ORC"):
+        return content + json.dumps(orc.read_table(pa.BufferReader(content)).to_pylist(), default=str).encode()
     return content + gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
@@ -204,9 +234,10 @@ def test_no_planted_string_of_an_expired_row_is_left_anywhere(context):
         load(context, day)
     version = run_the_loop(context)
     plant_copies(context, version)
+    plant_in_landing(context)
     before = found_in(context)
     assert all(len(before[canary(day, name)]) >= 2 for day in DAYS for name in ("home", "search"))
-    assert len(before[canary(DAYS[0], "home")]) >= 8
+    assert len(before[canary(DAYS[0], "home")]) >= 14
 
     planned = retention_plan_step(context, AS_OF, AS_OF)
     assert {model["version"] for model in planned["models"]} == {"1", version}
@@ -218,4 +249,6 @@ def test_no_planted_string_of_an_expired_row_is_left_anywhere(context):
     kept = [canary(day, "home") for day in DAYS[4:]] + [canary(day, "search") for day in DAYS[6:]]
     assert {name for name in kept if name not in left} == set()
     assert published_days(context.store) == DAYS[4:]
+    landed = {path.name for path in (context.settings.landing_path / f"dt={DAYS[7]}").iterdir()}
+    assert landed == {"rows.jsonl.gz", "late.orc", "late.arrow", "late.csv"}
     assert retention_audit_step(context, AS_OF)["readable_behind_horizon"] == 0
