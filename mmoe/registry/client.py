@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmoe.errors import RegistryError
 from mmoe.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ def open_experiment(client: "MlflowClient", settings: Settings) -> str:
             if found is None:
                 raise
     return str(found.experiment_id)
+
+
+@contextmanager
+def asked() -> Iterator[None]:
+    """Raises RegistryError when MLflow cannot be asked."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise RegistryError(
+            f"MLflow cannot be asked ({error.error_code}); see that MMOE_MLFLOW_TRACKING_URI leads to a running server."
+        ) from error
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mmoe.errors import RegistryError
-from mmoe.registry.client import file_lock, open_client, open_experiment
+from mmoe.registry.client import asked, file_lock, open_client, open_experiment
+from mmoe.registry.live import fail_live, log_live
 from mmoe.registry.promotion import Change, Promotions
 from mmoe.registry.records import PromotionRecord, Records
 from mmoe.registry.runs import (
@@ -30,16 +31,9 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         """Raises RegistryError when MLflow cannot be asked."""
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with asked():
             self._client = open_client(settings)
             self._experiment = open_experiment(self._client, settings)
-        except MlflowException as error:
-            raise RegistryError(
-                f"MLflow cannot be asked ({error.error_code}); see that MMOE_MLFLOW_TRACKING_URI leads to a "
-                "running server."
-            ) from error
         self._versions = Versions(self._client, settings.registered_model)
         self._records = Records(settings)
         self._promotions = Promotions(self._versions, self._records)
@@ -47,13 +41,26 @@ class Registry:
     def log_training(
         self, *, key: str, name: str, params: Mapping[str, Any], metrics: Mapping[str, float],
         curves: Mapping[str, Sequence[tuple[int, float]]], tags: Mapping[str, str], folder: Path,
-        days: Collection[UsedDay] = (),
+        days: Collection[UsedDay] = (), live: str = "",
     ) -> str:  # fmt: skip
-        """Id of the finished run with this key, made now if there is none. `folder` becomes its files."""
+        """Id of the finished run with this key, made now if there is none, of the one that `log_live` began under the
+        key `live` where there is one. `folder` becomes its files.
+        """
         training = Training(
-            key=key, name=name, params=params, metrics=metrics, curves=curves, tags=tags, folder=folder, days=days
-        )
+            key=key, name=name, params=params, metrics=metrics, curves=curves, tags=tags, folder=folder, days=days,
+            live=live or key,
+        )  # fmt: skip
         return log_run(self._client, self._experiment, training)
+
+    def log_live(self, key: str, name: str, curves: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+        """Points of a training that goes on, into its run, made now if there is none. Raises RegistryError."""
+        with asked():
+            log_live(self._client, self._experiment, key, name, curves)
+
+    def fail_live(self, key: str) -> None:
+        """Say of the run, where there is one, that its training failed. Raises RegistryError."""
+        with asked():
+            fail_live(self._client, self._experiment, key)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
         """Metrics found after training, such as those per head and view type."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmoe.errors import CorruptionError, RegistryError
+from mmoe.registry.live import LIVE, METRICS_A_CALL, log_curves, running
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 KEY, FILES = "mmoe.key", "mmoe.files"
 MODEL, REPORT, CONFIG = "model", "report", "config.json"
-METRICS_A_CALL, PARAMS_A_CALL = 1000, 100
+PARAMS_A_CALL = 100
 DATASET_DIGEST_CHARACTERS = 36
 Item = TypeVar("Item")
 
@@ -47,6 +48,8 @@ class Training:
     tags: Mapping[str, str]
     folder: Path
     days: Collection[UsedDay]
+    live: str
+    """The key under which its curves were logged while it went on."""
 
 
 def log_run(client: "MlflowClient", experiment: str, training: Training) -> str:
@@ -54,6 +57,8 @@ def log_run(client: "MlflowClient", experiment: str, training: Training) -> str:
 
     A run that was interrupted is marked KILLED and replaced: only a FINISHED run has all its files.
     """
+    from mlflow.entities import RunTag
+
     if not training.folder.is_dir() or not any(training.folder.iterdir()):
         raise RegistryError(f"folder={str(training.folder)!r}: no files to log; give a finished training's folder.")
     finished = finished_run(client, experiment, training.key)
@@ -63,7 +68,9 @@ def log_run(client: "MlflowClient", experiment: str, training: Training) -> str:
         if run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, status="KILLED")
     tags = {**training.tags, KEY: training.key, FILES: folder_digest(training.folder)}
-    run = client.create_run(experiment, run_name=training.name, tags=tags)
+    run = running(client, experiment, training.live) or client.create_run(experiment, tags={LIVE: training.live})
+    client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    client.update_run(run.info.run_id, name=training.name)
     fill_run(client, run, training)
     client.set_terminated(run.info.run_id, status="FINISHED")
     return str(run.info.run_id)
@@ -83,10 +90,10 @@ def runs_with_key(client: "MlflowClient", experiment: str, key: str) -> "list[Ru
 def fill_run(client: "MlflowClient", run: "Run", training: Training) -> None:
     from mlflow.entities import Metric, Param
 
+    log_curves(client, run, training.curves)
     run_id, now = run.info.run_id, run.info.start_time
     params = [Param(name, value) for name, value in flatten(training.params)]
     metrics = [Metric(name, value, now, 0) for name, value in training.metrics.items()]
-    metrics += [Metric(name, value, now, step) for name, curve in training.curves.items() for step, value in curve]
     for some_params in chunks(params, PARAMS_A_CALL):
         client.log_batch(run_id, params=some_params)
     for some_metrics in chunks(metrics, METRICS_A_CALL):

@@ -9,11 +9,11 @@ from typing import Any
 from mmoe.evaluate.measure import all_metrics
 from mmoe.evaluate.verdict import GateResult, slice_name
 from mmoe.steps.context import Context
+from mmoe.steps.curves import curve_points, curves
 from mmoe.steps.evaluation import challenger_scores, mlflow_name
 from mmoe.steps.models import TRAINABLE, model_folder
 from mmoe.steps.plan import load_plan
 from mmoe.steps.release import saved_verdict
-from mmoe.steps.training import curves
 from mmoe.train.state import read_state
 
 
@@ -22,7 +22,7 @@ def plots_step(context: Context, plan_id: str, folder: Path) -> dict[str, Any]:
     lift a row, with its interval) into `folder`."""
     plan = load_plan(context.settings, plan_id)
     folder.mkdir(parents=True, exist_ok=True)
-    losses = curves(read_state(model_folder(context, plan) / TRAINABLE))
+    losses = curves(curve_points(read_state(model_folder(context, plan) / TRAINABLE)))
     points = [
         (name, rows, value) for name, curve in losses.items() if name.startswith("loss/") for rows, value in curve
     ]

@@ -30,10 +30,10 @@ from mmoe.report.data import (
 from mmoe.serve.benchmark import PrecisionComparison
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
+from mmoe.steps.curves import curve_points, curves
 from mmoe.steps.evaluation import challenger_scores, measured_costs, measured_precisions, required_baseline, score
 from mmoe.steps.models import BUNDLE, TRAINABLE, model_folder, open_day, version_folder
 from mmoe.steps.plan import Plan
-from mmoe.steps.training import curves
 from mmoe.train.state import read_state
 
 
@@ -57,7 +57,7 @@ def gather(context: Context, plan: Plan, gate: GateResult, *, version: str, sour
         champion=describe(context, baseline.version, theirs, score(context, plan, theirs / BUNDLE), held_out, ()),
         curves=tuple(
             Curve(name=name, points=tuple((float(rows), loss) for rows, loss in points))
-            for name, points in curves(read_state(own / TRAINABLE)).items()
+            for name, points in curves(curve_points(read_state(own / TRAINABLE))).items()
         ),
         gate_use=gate_use(context, plan, own),
         distillation=distillation(context, plan),

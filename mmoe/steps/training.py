@@ -1,6 +1,6 @@
 """Steps that train: teacher scores, batch, incremental; each leaves an MLflow run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from mmoe.errors import TrainingError
 from mmoe.registry import Registry, UsedDay, Version, VersionRecord, VersionRecords
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
+from mmoe.steps.curves import curve_points, curves, gate_curves, live_key, told
 from mmoe.steps.describing import cost_metrics
 from mmoe.steps.models import (
     BUNDLE,
@@ -21,7 +22,6 @@ from mmoe.steps.models import (
     version_folder,
 )
 from mmoe.steps.plan import DayRef, Plan, load_plan
-from mmoe.steps.progress import speaker
 from mmoe.steps.provenance import provenance
 from mmoe.steps.remaking import confirm, recipe, run_key, threads
 from mmoe.steps.scoring import calibration_share, fitted_calibrator, holdout_share, score_day
@@ -30,7 +30,7 @@ from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.incremental import train_incremental
 from mmoe.train.resume import Cadence
 from mmoe.train.spec import TrainResult, network_spec
-from mmoe.train.state import CurvePoint, TrainState, model_digest
+from mmoe.train.state import model_digest, read_state
 
 
 def score_teacher_step(context: Context, plan_id: str) -> dict[str, Any]:
@@ -48,19 +48,20 @@ def train_batch_step(context: Context, plan_id: str, group: Processes = ALONE) -
     if not plan.train_days:
         return {"plan": plan_id, "rows": 0}
     distillation = plan.params.distillation.model_copy(update={"enabled": plan.distilled})
-    result = train_batch(
-        schema=context.schema,
-        model=plan.model,
-        params=plan.params.model_copy(update={"distillation": distillation}),
-        partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.train_days]),
-        teacher_scores=group.leader_first(lambda: teachers(context, plan)),
-        calibration=None if plan.catch_up_days else calibration_share(plan, keep=False),
-        output=batch_folder(context, plan),
-        threads=threads(context, plan),
-        progress=speaker(),
-        cadence=cadence(context),
-        group=group,
-    )
+    with told(context, plan, "batch") as progress:
+        result = train_batch(
+            schema=context.schema,
+            model=plan.model,
+            params=plan.params.model_copy(update={"distillation": distillation}),
+            partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.train_days]),
+            teacher_scores=group.leader_first(lambda: teachers(context, plan)),
+            calibration=None if plan.catch_up_days else calibration_share(plan, keep=False),
+            output=batch_folder(context, plan),
+            threads=threads(context, plan),
+            progress=progress,
+            cadence=cadence(context),
+            group=group,
+        )
     if not group.leads:
         return trained(plan, result)
     if plan.catch_up_days:
@@ -74,20 +75,22 @@ def train_incremental_step(context: Context, plan_id: str, group: Processes = AL
     plan = load_plan(context.settings, plan_id)
     if not plan.catch_up_days:
         return {"plan": plan_id, "skip": False, "reused": True, "digest": model_digest(candidate_folder(context, plan))}
-    result = train_incremental(
-        start=group.leader_first(lambda: start_folder(context, plan)),
-        schema=context.schema,
-        params=plan.params,
-        partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.catch_up_days]),
-        replayed=group.leader_first(lambda: [open_day(context, ref) for ref in plan.replay_days]),
-        output=candidate_folder(context, plan),
-        holdout=holdout_share(plan, keep=False),
-        calibration=calibration_share(plan, keep=False),
-        threads=threads(context, plan),
-        progress=speaker(),
-        cadence=cadence(context),
-        group=group,
-    )
+    start = group.leader_first(lambda: start_folder(context, plan))
+    with told(context, plan, "incremental", before=read_state(start).rows) as progress:
+        result = train_incremental(
+            start=start,
+            schema=context.schema,
+            params=plan.params,
+            partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.catch_up_days]),
+            replayed=group.leader_first(lambda: [open_day(context, ref) for ref in plan.replay_days]),
+            output=candidate_folder(context, plan),
+            holdout=holdout_share(plan, keep=False),
+            calibration=calibration_share(plan, keep=False),
+            threads=threads(context, plan),
+            progress=progress,
+            cadence=cadence(context),
+            group=group,
+        )
     return trained(plan, result) | (register(context, plan, result) if group.leads else {})
 
 
@@ -172,7 +175,8 @@ def log_run(
             "seconds": result.seconds,
             **cost_metrics(network_spec(result.state.data_schema, result.state.model)),
         },
-        curves=curves(result.state) | gate_curves(result.state),
+        curves=curves(curve_points(result.state)) | gate_curves(curve_points(result.state)),
+        live=live_key(plan, result.state.stages[-1].kind),
         tags={
             "plan": plan.digest,
             "stage": stage,
@@ -186,38 +190,6 @@ def log_run(
         folder=folder,
         days=[UsedDay(day=ref.day, digest=ref.digest, use=uses.get(ref, "training")) for ref in days],
     )
-
-
-def curves(state: TrainState) -> dict[str, list[tuple[int, float]]]:
-    """Loss and AUC curves over all stages, by rows learned."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for rows, point in curve_points(state):
-        for head, loss in point.task.items():
-            found.setdefault(f"loss/{head}", []).append((rows, loss))
-        if point.distillation is not None:
-            found.setdefault("loss/distillation", []).append((rows, point.distillation))
-        for head, auc in (point.auc or {}).items():
-            if auc is not None:
-                found.setdefault(f"auc/{head}", []).append((rows, auc))
-    return found
-
-
-def gate_curves(state: TrainState) -> dict[str, list[tuple[int, float]]]:
-    """Entropy of each head's gate and the effective number of its experts over all stages, by rows learned."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for rows, point in curve_points(state):
-        for head, gate in (point.gates or {}).items():
-            found.setdefault(f"gate_entropy/{head}", []).append((rows, gate.entropy))
-            found.setdefault(f"experts_used/{head}", []).append((rows, gate.experts))
-    return found
-
-
-def curve_points(state: TrainState) -> Iterator[tuple[int, CurvePoint]]:
-    """Every stage's points, each with the rows learned until then in all stages."""
-    before = 0
-    for stage in state.stages:
-        yield from ((before + point.rows, point) for point in stage.curve)
-        before += stage.rows
 
 
 def trained(plan: Plan, result: TrainResult) -> dict[str, Any]:

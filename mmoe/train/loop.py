@@ -172,6 +172,7 @@ class Loop:
                 task=task,
                 distillation=distillation if self._running.distilled else None,
                 examples_per_second=(self._rows - self._rows_before) / (now - self._started),
+                curve=tuple(self._running.points),
             )
         )
 

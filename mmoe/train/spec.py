@@ -12,7 +12,7 @@ from mmoe.errors import ConfigError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.model.network import NetworkSpec
 from mmoe.schema import VIEW_TYPE, Schema
-from mmoe.train.state import SeenDay, TrainState, model_digest, read_state
+from mmoe.train.state import CurvePoint, SeenDay, TrainState, model_digest, read_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Progress:
     distillation: float | None
     examples_per_second: float
     """Since this process began."""
+    curve: tuple[CurvePoint, ...] = ()
+    """Its points so far."""
 
     @property
     def seconds_left(self) -> float:

@@ -82,6 +82,47 @@ def test_an_interrupted_run_is_marked_killed_and_replaced(
     assert log("plan-1") == finished
 
 
+def test_a_training_that_goes_on_has_a_run_with_its_curves_which_becomes_the_finished_one(
+    client: Any, registry: Registry, log: Log
+) -> None:
+    registry.log_live("plan-1 batch", "in training", {"loss/click": [(100, 0.7)]})
+    registry.log_live("plan-1 batch", "in training", {"loss/click": [(100, 0.7), (200, 0.6)]})  # after a kill, say
+    live = only_run(client, "RUNNING")
+    assert live.info.run_name == "in training"
+    assert history(client, live.info.run_id) == [(100, 0.7), (200, 0.6)]
+    other = log("other", live="plan-2 batch")
+    curve = [(100, 0.7), (200, 0.6), (300, 0.5)]
+    run_id = log("model-1", live="plan-1 batch", curves={"loss/click": curve})
+    assert run_id == live.info.run_id != other
+    assert history(client, run_id) == curve
+    finished = client.get_run(run_id)
+    assert (finished.info.status, finished.info.run_name) == ("FINISHED", "batch 2026-03-01")
+    assert finished.data.tags["mmoe.key"] == "model-1" and finished.data.tags["kind"] == "batch"
+    assert registry.run("model-1") == run_id == log("model-1", live="plan-1 batch")
+
+
+def test_a_training_that_fails_leaves_a_failed_run_and_the_next_attempt_has_its_own(
+    client: Any, registry: Registry
+) -> None:
+    registry.fail_live("plan-1 batch")
+    registry.log_live("plan-1 batch", "in training", {"loss/click": [(100, 0.7)]})
+    registry.fail_live("plan-1 batch")
+    failed = only_run(client, "FAILED")
+    registry.log_live("plan-1 batch", "in training", {"loss/click": [(100, 0.9)]})
+    assert only_run(client, "RUNNING").info.run_id != failed.info.run_id
+    assert history(client, failed.info.run_id) == [(100, 0.7)]
+
+
+def only_run(client: Any, status: str) -> Any:
+    experiment = client.get_experiment_by_name("test_model").experiment_id
+    (run,) = client.search_runs([experiment], filter_string=f"attributes.status = '{status}'")
+    return run
+
+
+def history(client: Any, run_id: str) -> list[tuple[int, float]]:
+    return sorted((each.step, each.value) for each in client.get_metric_history(run_id, "loss/click"))
+
+
 def test_later_metrics_may_be_logged_twice(client: Any, registry: Registry, log: Log) -> None:
     run_id = log()
     for _ in range(2):

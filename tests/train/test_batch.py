@@ -275,8 +275,9 @@ def test_the_calibrators_rows_of_the_newest_day_are_not_learned(train, make_part
 
 def test_progress_counts_rows_up_to_the_plan(train, make_partition) -> None:
     reports = []
-    train([make_partition(DAY)], progress=reports.append)
+    result = train([make_partition(DAY)], progress=reports.append)
     assert reports[-1].rows == reports[-1].rows_planned == 600
+    assert reports[-1].curve == result.state.stages[0].curve[:-1], "the last step's point is made after its report"
     assert all(report.examples_per_second > 0 and report.loss > 0 for report in reports)
 
 
