@@ -17,11 +17,13 @@ LONGEST_LINE = 1 << 26
 TRIED_LINES = 100
 """A cut or broken first line does not hide the others."""
 CHUNK = 1 << 20
+AS_IT_WAS = ("utf-8", "surrogateescape")
+"""Text with bytes that are no UTF-8, and back to the same bytes."""
 BETWEEN = " \t\r\n,[]"
-ONE_LINE = str.maketrans("\r\n", "  ")
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 """Line breaks in JSON stand between its parts only; in a text they are escaped."""
 LINE = "\0line"
-"""Column of a block that holds each row's text as it was."""
+"""Column of a block that holds each row's bytes as they were."""
 
 
 def open_json(path: Path, compression: str | None) -> Blocks | None:
@@ -32,7 +34,7 @@ def open_json(path: Path, compression: str | None) -> Blocks | None:
     if first is None:
         return _sequence(path, compression)
     if isinstance(first.get("columns"), list) and isinstance(first.get("data"), list):
-        return _split_table([str(name) for name in first["columns"]], first["data"])
+        return _split_table(first, compression)
 
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         done = 0
@@ -51,7 +53,7 @@ def open_json(path: Path, compression: str | None) -> Blocks | None:
     @contextmanager
     def write(target: Path) -> Iterator[Callable[[Edited], None]]:
         with pa.output_stream(str(target), compression=compression) as sink:
-            yield lambda edited: sink.write(_encoded("".join(_kept(edited))))
+            yield lambda edited: sink.write(b"".join(_kept(edited)))
 
     return Blocks(names=_fields(first), read=read, write=write, sparse=True)
 
@@ -89,7 +91,7 @@ def _sequence(path: Path, compression: str | None) -> Blocks | None:
             def add(edited: Edited) -> None:
                 nonlocal before
                 for text in _kept(edited):
-                    sink.write(before + _encoded(text.strip().translate(ONE_LINE)))
+                    sink.write(before + text.strip().translate(ONE_LINE))
                     before = b",\n" if array else b"\n"
 
             yield add
@@ -140,7 +142,9 @@ def _tables(
         names = columns if columns is not None else {name for row in objects for name in row if _is_text(name)}
         table = pa.table({name: as_text([row.get(name) for row in objects]) for name in names})
         if columns is None:
-            table = table.append_column(LINE, pa.array([text for text, _ in block], pa.large_string()))
+            table = table.append_column(
+                LINE, pa.array([text.encode(*AS_IT_WAS) for text, _ in block], pa.large_binary())
+            )
         yield table
 
 
@@ -152,34 +156,53 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _kept(edited: Edited) -> Iterator[str]:
-    """The text of each row that stays, with nulls where it says so."""
+def _kept(edited: Edited) -> Iterator[bytes]:
+    """The text of each row that stays: its own bytes, unless something of it becomes null."""
     for row, text in enumerate(edited.block[LINE].to_pylist()):
         if edited.kept[row]:
             nulled = [name for name, mask in edited.nulls.items() if mask[row]]
-            changed = (_object(text) or {}) | dict.fromkeys(nulled) if nulled else None
-            yield text if changed is None else json.dumps(changed, ensure_ascii=False) + "\n"
+            changed = (_object(text.decode(*AS_IT_WAS)) or {}) | dict.fromkeys(nulled) if nulled else None
+            yield text if changed is None else _encoded(json.dumps(changed, ensure_ascii=False) + "\n")
 
 
 def _encoded(text: str) -> bytes:
-    """Half a surrogate pair as JSON escapes it."""
+    """Half a surrogate pair, and a byte that is no UTF-8, as JSON escapes them."""
     return text.encode("utf-8", "backslashreplace")
 
 
-def _split_table(names: list[str], data: list[Any]) -> Blocks:
+def _split_table(content: dict[str, Any], compression: str | None) -> Blocks:
+    names, data, index = [str(name) for name in content["columns"]], content["data"], content.get("index")
+
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         if not all(isinstance(row, list) and len(row) == len(names) for row in data):
             raise pa.ArrowInvalid("a row has not as many values as there are columns")
         wanted = [names.index(name) for name in (names if columns is None else columns)]
         yield pa.table({names[place]: as_text([row[place] for row in data]) for place in wanted})
 
-    return Blocks(names=tuple(names), read=read)
+    @contextmanager
+    def write(target: Path) -> Iterator[Callable[[Edited], None]]:
+        def put(edited: Edited) -> None:
+            nulls = [edited.nulls.get(name) for name in names]
+            rows = [
+                [
+                    None if mask is not None and mask[row] else value
+                    for value, mask in zip(data[row], nulls, strict=True)
+                ]
+                for row in edited.kept.nonzero()[0]
+            ]
+            left = {"index": [index[row] for row in edited.kept.nonzero()[0]]} if isinstance(index, list) else {}
+            sink.write(_encoded(json.dumps({**content, **left, "data": rows}, ensure_ascii=False)))
+
+        with pa.output_stream(str(target), compression=compression) as sink:
+            yield put
+
+    return Blocks(names=tuple(names), read=read, write=write)
 
 
 @contextmanager
 def _lines(path: Path, compression: str | None) -> Iterator[io.TextIOWrapper]:
     with pa.input_stream(str(path), compression=compression) as stream:
-        yield io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
+        yield io.TextIOWrapper(stream, encoding="utf-8-sig", errors=AS_IT_WAS[1])
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ def rewrite_raw(path: Path, target: Path, schema: Schema, day: date, rules: Rule
     """Write a landing file again, in its own format, without what must go. Raises CorruptionError."""
     try:
         with opened(path, schema, day) as (blocks, layout):
-            if blocks is None or layout is None or blocks.write is None:
+            if blocks is None or layout is None:
                 raise CorruptionError(f"{path.name} of {day}: cannot be rewritten; deliver it in another format.")
             with blocks.write(target) as write:
                 for block in blocks.read(None):
@@ -130,7 +130,7 @@ def _rewritten(
     changes = contents is not None and rules.removal(contents).anything
     with store.writer(f"{staging_prefix(day)}rewritten-{number}.parquet") as (scratch, _):
         with opened(path, schema, day) as (blocks, layout):
-            if blocks is None or layout is None or blocks.write is None:
+            if blocks is None or layout is None:
                 raise CorruptionError(f"day={day}: {path.name} is no part of a partition; ingest the day again.")
             rows = 0
             with blocks.write(scratch) as write:

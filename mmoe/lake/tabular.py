@@ -50,8 +50,8 @@ class Blocks:
     names: tuple[str, ...]
     read: Callable[[Sequence[str] | None], Iterator[pa.Table]]
     """Blocks of these columns (None: all), in order. Text formats come as text."""
+    write: Write
+    """Opens a file of the same format."""
     metadata: dict[bytes, bytes] = field(default_factory=dict)
-    write: Write | None = None
-    """Opens a file of the same format; None where the format is only read."""
     sparse: bool = False
     """A row may have columns that `names` lacks; any may be read, and is null where a row has none."""

@@ -318,6 +318,40 @@ def test_text_that_is_no_utf8_is_rewritten_byte_for_byte(stores, landing, name):
     assert audit(stores, AS_OF, PARTS).ok
 
 
+@pytest.mark.parametrize("array", [False, True])
+def test_json_that_is_no_utf8_keeps_the_bytes_of_rows_that_stay(stores, landing, array):
+    rows = [
+        {"event_id": "s", "event_time": str(DAYS[2]), "view_type": "search", "device": "\u00e9"},
+        {"event_id": "h", "event_time": str(DAYS[2]), "view_type": "home", "device": "\u00fc \u2028"},
+        {"event_id": "m", "event_time": str(DAYS[2]), "view_type": "home", "device": "\u00e9", "long_click": 1},
+    ]
+    lines = [json.dumps(row, ensure_ascii=False).encode("latin-1", "backslashreplace") for row in rows]
+    path = landing / f"dt={DAYS[2]}" / "rows.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"[" + b",".join(lines) + b"]" if array else b"\n".join(lines))
+    expire(stores, PARTS)
+    left = path.read_bytes().strip(b"[]\n").split(b",\n" if array else b"\n")
+    assert left[0] == lines[1]
+    masked = json.loads(left[1])
+    assert (masked["event_id"], masked["long_click"], masked["device"]) == ("m", None, "\udce9")
+    assert len(left) == 2
+    assert audit(stores, AS_OF, PARTS).ok
+
+
+def test_a_split_table_is_rewritten_with_its_index(stores, landing):
+    rows = raw_rows(DAYS[2], rows=20).select(["event_id", "view_type", "long_click"])
+    path = landing / f"dt={DAYS[2]}" / "table.json"
+    path.parent.mkdir(parents=True)
+    data = [list(row.values()) for row in rows.to_pylist()]
+    path.write_text(json.dumps({"columns": rows.column_names, "index": list(range(20)), "data": data}))
+    expire(stores, PARTS)
+    left = json.loads(path.read_text())
+    expected = [number for number, row in enumerate(data) if row[1] == "home"]
+    assert left["index"] == expected
+    assert left["data"] == [[*data[number][:2], None] for number in expected]
+    assert audit(stores, AS_OF, PARTS).ok
+
+
 @pytest.mark.parametrize("kind", ["orc", "file", "stream"])
 def test_orc_and_arrow_files_are_rewritten_in_their_own_format(stores, landing, kind):
     rows = raw_rows(DAYS[2], rows=50)

@@ -59,7 +59,8 @@ def publish_two_days(context):
 def test_the_gate_counts_days_with_a_new_source_column_as_warned_and_not_those_with_one_less(context):
     deliver(context.settings.landing_path, raw_rows())
     deliver(context.settings.landing_path, raw_rows(NEXT, seed=1).drop_columns("unused"), day=NEXT)
-    deliver(context.settings.landing_path, raw_rows(FINAL, seed=2), day=FINAL)
+    new = raw_rows(FINAL, seed=2).append_column("coupon", pa.array(["x"] * 200))
+    deliver(context.settings.landing_path, new, day=FINAL)
     for day in (DAY, NEXT, FINAL):
         take(context, day)
     failures = [read_manifest(context.store, day).validation.failures for day in (DAY, NEXT, FINAL)]
