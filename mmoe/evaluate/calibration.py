@@ -12,7 +12,8 @@ from pydantic import Field
 
 from mmoe.config import CalibrationConfig
 from mmoe.data.scores import DayScores
-from mmoe.evaluate.ranking import Doubles, Floats, probabilities
+from mmoe.evaluate.ranking import Floats, probabilities
+from mmoe.evaluate.ties import Doubles
 from mmoe.parsing import Frozen
 from mmoe.schema import VIEW_TYPE
 

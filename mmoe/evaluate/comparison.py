@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from mmoe.config import GateConfig, ProfileConfig
 from mmoe.data.score_set import ScoreSet, Slicing
 from mmoe.evaluate.grouped import rank_in_groups
-from mmoe.evaluate.measure import by_head, measure, promised, ranking_of, slicings
+from mmoe.evaluate.measure import by_head, measure, ranking_of, slicings
 from mmoe.evaluate.metrics import HeadMetrics
-from mmoe.evaluate.ranking import Doubles, Ties, add_influences, cut, ratio, roc_aucs
+from mmoe.evaluate.ranking import Cut, Ranking, cut, ratio
 from mmoe.evaluate.shift import score_shift
 from mmoe.evaluate.statistics import (
     Estimate,
@@ -23,6 +23,7 @@ from mmoe.evaluate.statistics import (
     quantile,
     spread_of,
 )
+from mmoe.evaluate.ties import Codes, Doubles, Ties
 from mmoe.evaluate.verdict import Calibration, Lift
 
 
@@ -56,6 +57,32 @@ class HeadResult:
     """Population stability index of the scores between champion and challenger."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Facing:
+    """Two rankings of the same n rows, in the challenger's order."""
+
+    place: Codes
+    """(n,) where the row is in the champion's."""
+    group: Codes
+    """(n,)"""
+    room: Doubles
+    """(n,) for the champion's influences, in its own order."""
+
+    @classmethod
+    def of(cls, champion: Ranking, challenger: Ranking, group: Codes, rows: int) -> Self:
+        """rows: N, of which the rankings hold n."""
+        places = np.zeros(rows, dtype=np.int32)
+        places[champion.rows] = np.arange(len(champion.rows), dtype=np.int32)
+        return cls(place=places.take(challenger.rows), group=group, room=np.zeros(len(group)))
+
+    def influences(self, before: Ties, after: Ties) -> Doubles:
+        """(n of one slice,) each row's influence on the relative lift, by the delta method."""
+        self.room[before.place] = before.influences(-after.auc / before.auc**2)
+        found = self.room.take(self.place[after.place])
+        found += after.influences(1 / before.auc)
+        return found
+
+
 def compare_heads(comparison: Comparison, heads: Sequence[str], *, with_metrics: bool) -> list[HeadResult]:
     return by_head(lambda head: compare_head(comparison, head, with_metrics=with_metrics), heads)
 
@@ -63,68 +90,58 @@ def compare_heads(comparison: Comparison, heads: Sequence[str], *, with_metrics:
 def compare_head(comparison: Comparison, head: str, *, with_metrics: bool) -> HeadResult:
     paired = comparison.champion
     ranked = [ranking_of(side, paired, head) for side in (paired, comparison.challenger)]
-    grouped = [rank_in_groups(each, paired.group) for each in ranked] if with_metrics else []
+    groups = [paired.group.take(each.rows) for each in ranked]
+    grouped = [rank_in_groups(*each) for each in zip(ranked, groups, strict=True)] if with_metrics else []
+    facing = Facing.of(ranked[0], ranked[1], groups[1], paired.rows)
     result = HeadResult(lifts=[], whole=None, score_shift=score_shift(*(each.scores for each in ranked)))
     for name, slicing in slicings(paired, comparison.slices):
-        before, after = ties = [cut(each, slicing.codes, len(slicing.names)) for each in ranked]
-        lifts, whole = slice_lifts(comparison, head, name, slicing, before, after)
+        cuts = [cut(each, slicing.codes, len(slicing.names)) for each in ranked]
+        lifts, whole = slice_lifts(comparison, head, name, slicing, facing, *cuts)
         result.lifts.extend(lifts)
-        result.calibration.extend(slice_calibrations(comparison, head, name, slicing, before, after))
+        result.calibration.extend(slice_calibrations(comparison, head, name, slicing, *cuts))
         if name is None:
             result = replace(result, whole=whole)
         if with_metrics:
-            for kept, each, groups in zip((result.champion, result.challenger), ties, grouped, strict=True):
-                kept.extend(measure(head, name, slicing, each, groups))
+            for kept, each, found in zip((result.champion, result.challenger), cuts, grouped, strict=True):
+                kept.extend(measure(head, name, slicing, each, found))
     return result
 
 
 def slice_lifts(
-    comparison: Comparison, head: str, name: str | None, slicing: Slicing, before: Ties, after: Ties
+    comparison: Comparison, head: str, name: str | None, slicing: Slicing, facing: Facing, before: Cut, after: Cut
 ) -> tuple[list[Lift], Estimate | None]:
-    """A lift for each slice of a column, and the first one's estimate."""
-    scores = comparison.champion
-    known, positives = before.counts
-    usable = np.minimum(positives, known - positives) >= comparison.config.min_positives
-    baseline, challenger = roc_aucs(before), roc_aucs(after)
-    values = np.where(usable, ratio(challenger, baseline) - 1, 0.0)
-    influence = lift_influences(scores.rows, before, after, np.where(usable, baseline, np.inf), values)
-    lifts = []
-    for index, rows in enumerate(slicing.positions):
+    """A lift for each slice of a column, and the estimate of the one over all rows."""
+    lifts, whole = [], None
+    for index, (old, new) in enumerate(zip(before.slices, after.slices, strict=True)):
         place = {
             "head": head, "slice_by": name, "slice": None if name is None else slicing.names[index],
-            "rows": int(known[index]), "positives": int(positives[index]),
+            "rows": old.rows, "positives": old.positives,
         }  # fmt: skip
-        if not usable[index]:
+        if min(old.positives, old.rows - old.positives) < comparison.config.min_positives:
             lifts.append(unknown(**place))
             continue
-        mine = (influence, scores.group) if name is None else (influence[rows], scores.group[rows])
-        spread, auc = spread_of(*mine), (float(baseline[index]), float(challenger[index]))
-        lifts.append(stated(comparison.config.confidence, auc, float(values[index]), spread, **place))
-    first = Estimate(value=float(values[0]), influence=influence) if usable[0] else None
-    return lifts, first
+        influence, value = facing.influences(old, new), new.auc / old.auc - 1
+        spread = spread_of(influence, facing.group[new.place])
+        lifts.append(stated(comparison.config.confidence, (old.auc, new.auc), value, spread, **place))
+        if name is None:
+            whole = Estimate(value=value, influence=np.zeros(comparison.champion.rows))
+            whole.influence[after.ranking.rows] = influence
+    return lifts, whole
 
 
 def slice_calibrations(
-    comparison: Comparison, head: str, name: str | None, slicing: Slicing, before: Ties, after: Ties
+    comparison: Comparison, head: str, name: str | None, slicing: Slicing, before: Cut, after: Cut
 ) -> list[Calibration]:
-    _, positives = before.counts
-    champion, challenger = (ratio(promised(ties), ties.hits) for ties in (before, after))
+    champion, challenger = (ratio(found.sums(found.ranking.promised), found.hits) for found in (before, after))
     return [
         Calibration(
             head=head, slice_by=name, slice=None if name is None else slicing.names[index],
             champion=float(champion[index]), challenger=float(challenger[index]),
-            error=float(1 / np.sqrt(positives[index])),
+            error=float(1 / np.sqrt(ties.positives)),
         )
-        for index in np.flatnonzero(positives >= comparison.config.min_positives)
+        for index, ties in enumerate(before.slices)
+        if ties.positives >= comparison.config.min_positives
     ]  # fmt: skip
-
-
-def lift_influences(rows: int, before: Ties, after: Ties, baseline: Doubles, lifts: Doubles) -> Doubles:
-    """(N,) each row's influence on its slice's relative lift, by the delta method. baseline: inf on unusable slices."""
-    found = np.zeros(rows)
-    add_influences(found, before, (-1 - lifts) / baseline)
-    add_influences(found, after, 1 / baseline)
-    return found
 
 
 def primary_mean(comparison: Comparison, found: dict[str, HeadResult]) -> Lift:

@@ -9,8 +9,8 @@ import numpy as np
 
 from mmoe.data.score_set import ScoreSet, Slicing
 from mmoe.evaluate.grouped import GroupRanking, grouped_aucs, rank_in_groups
-from mmoe.evaluate.metrics import BINS, HeadMetrics, bin_sums, entropy
-from mmoe.evaluate.ranking import Doubles, Ranking, Ties, average_precisions, cut, rank, ratio, roc_aucs, totals
+from mmoe.evaluate.metrics import HeadMetrics, bin_sums, entropy
+from mmoe.evaluate.ranking import Cut, Ranking, cut, rank, ratio
 
 Result = TypeVar("Result")
 MOST_THREADS = 4
@@ -30,7 +30,7 @@ def by_head(work: Callable[[str], Result], heads: Sequence[str]) -> list[Result]
 
 def head_metrics(scores: ScoreSet, head: str, slices: Sequence[str] | None) -> list[HeadMetrics]:
     ranked = ranking_of(scores, scores, head)
-    grouped = rank_in_groups(ranked, scores.group)
+    grouped = rank_in_groups(ranked, scores.group.take(ranked.rows))
     return [
         each
         for name, slicing in slicings(scores, slices)
@@ -50,46 +50,28 @@ def slicings(scores: ScoreSet, names: Sequence[str] | None = None) -> Iterator[t
         yield name, scores.slices[name]
 
 
-def measure(head: str, name: str | None, slicing: Slicing, ties: Ties, groups: GroupRanking) -> list[HeadMetrics]:
-    """Metrics of a head on each slice of one column, from its ties."""
-    count, weight = len(slicing.names), ties.hits + ties.misses
-    known, positives = ties.counts
+def measure(head: str, name: str | None, slicing: Slicing, found: Cut, groups: GroupRanking) -> list[HeadMetrics]:
+    """Metrics of a head on each slice of one column."""
+    count = len(slicing.names)
     grouped, counted = grouped_aucs(groups, slicing.codes, count)
-    usable = (positives > 0) & (positives < known)
-    log_loss = ratio(lost(ties), weight)
-    calibration, error = calibrations(ties, count)
+    mass = found.hits + found.misses
+    log_loss = ratio(found.sums(found.ranking.loss), mass)
+    promised, observed, _, _ = bin_sums(found)
     with np.errstate(divide="ignore", invalid="ignore"):
-        normalised = log_loss / entropy(ratio(ties.hits, weight))
+        normalised = log_loss / entropy(ratio(found.hits, mass))
     columns = {
-        "auc": roc_aucs(ties), "pr_auc": average_precisions(ties), "log_loss": log_loss,
-        "normalised_entropy": normalised, "calibration": calibration, "calibration_error": error,
+        "auc": np.array([ties.auc for ties in found.slices]), "log_loss": log_loss,
+        "pr_auc": np.array([ties.average_precision for ties in found.slices]),
+        "normalised_entropy": normalised, "calibration": ratio(promised.sum(axis=1), found.hits),
+        "calibration_error": ratio(np.abs(promised - observed).sum(axis=1), mass),
     }  # fmt: skip
     return [
         HeadMetrics(
-            head=head, slice_by=name, slice=None if name is None else slicing.names[index], rows=int(known[index]),
-            positives=int(positives[index]), groups=int(counted[index]),
+            head=head, slice_by=name, slice=None if name is None else slicing.names[index], rows=ties.rows,
+            positives=ties.positives, groups=int(counted[index]),
             grouped_auc=float(grouped[index]) if counted[index] else None,
-            **{key: float(values[index]) if usable[index] else None for key, values in columns.items()},
+            **{key: float(values[index]) if 0 < ties.positives < ties.rows else None
+               for key, values in columns.items()},
         )
-        for index in range(count)
+        for index, ties in enumerate(found.slices)
     ]  # fmt: skip
-
-
-def lost(ties: Ties) -> Doubles:
-    """(S,) sums of the rows' cross-entropies: that of a positive is ln(1 + e^−|x|) + max(−x, 0)."""
-    logits = ties.ranking.scores[ties.picks].astype(np.float64)
-    each = ties.ranking.surprise[ties.picks] * (ties.positives + ties.negatives)
-    each += np.abs(logits) * np.where(logits < 0, ties.positives, ties.negatives)
-    return totals(each, ties.bounds)
-
-
-def promised(ties: Ties) -> Doubles:
-    """(S,) sums of the predicted probabilities."""
-    return totals(ties.promises, ties.bounds)
-
-
-def calibrations(ties: Ties, count: int) -> tuple[Doubles, Doubles]:
-    """(S,) predicted over observed rate, and expected calibration error."""
-    predicted, observed, mass, _ = (part.reshape(count, BINS) for part in bin_sums(ties))
-    error = ratio(np.abs(predicted - observed).sum(axis=1), mass.sum(axis=1))
-    return ratio(predicted.sum(axis=1), observed.sum(axis=1)), error

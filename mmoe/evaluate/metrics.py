@@ -5,16 +5,8 @@ without NaN. Weights that are not given are 1.
 import numpy as np
 
 from mmoe.errors import EvaluationError
-from mmoe.evaluate.ranking import (
-    Doubles,
-    Floats,
-    Ties,
-    average_precisions,
-    gather_ties,
-    probabilities,
-    roc_aucs,
-    totals,
-)
+from mmoe.evaluate.ranking import Cut, Floats, cut, probabilities, rank
+from mmoe.evaluate.ties import Doubles
 from mmoe.parsing import Frozen
 
 BINS = 10
@@ -54,10 +46,9 @@ class Bin(Frozen):
     rows: int
 
 
-def ties_of(labels: Floats, scores: Floats, weights: Floats | None = None) -> Ties:
-    """All rows as one segment."""
-    rows = np.arange(len(labels))
-    return gather_ties(scores, labels, weights, rows, np.zeros(len(labels), dtype=np.uint8), 1)
+def whole(labels: Floats, scores: Floats, weights: Floats | None = None) -> Cut:
+    """All rows as one slice."""
+    return cut(rank(scores, labels, weights, np.arange(len(labels))), np.zeros(0, dtype=np.uint8), 1)
 
 
 def roc_auc(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
@@ -65,12 +56,12 @@ def roc_auc(labels: Floats, scores: Floats, weights: Floats | None = None) -> fl
     m, n = int((labels == 1).sum()), int((labels != 1).sum())
     if m == 0 or n == 0:
         raise EvaluationError(f"AUC needs both classes, but there are {m} positives and {n} negatives.")
-    return float(roc_aucs(ties_of(labels, scores, weights))[0])
+    return whole(labels, scores, weights).slices[0].auc
 
 
 def pr_auc(labels: Floats, scores: Floats, weights: Floats | None = None) -> float:
     """Average precision: sum over distinct thresholds of (recall gained) × precision."""
-    return float(average_precisions(ties_of(labels, scores, weights))[0])
+    return whole(labels, scores, weights).slices[0].average_precision
 
 
 def log_loss(labels: Floats, logits: Floats, weights: Floats | None = None) -> float:
@@ -106,7 +97,7 @@ def calibration_ratio(labels: Floats, logits: Floats, weights: Floats | None = N
 
 def calibration_error(labels: Floats, logits: Floats, weights: Floats | None = None) -> float:
     """Expected calibration error: mean |predicted − observed rate| over bins of about equal weight by score."""
-    promised, observed, mass, _ = bin_sums(ties_of(labels, logits, weights))
+    promised, observed, mass, _ = bin_sums(whole(labels, logits, weights))
     return float(np.abs(promised - observed).sum() / mass.sum())
 
 
@@ -116,27 +107,22 @@ def calibration_curve(
     """Bins of about equal weight, by predicted probability; equal scores share a bin."""
     if not len(labels):
         return ()
-    ties = ties_of(labels, logits, weights)
-    predicted, observed, mass, rows = bin_sums(ties, bins)
+    found = (part[0] for part in bin_sums(whole(labels, logits, weights), bins))
     return tuple(
-        Bin(predicted=float(p / m), observed=float(o / m), rows=int(n))
-        for p, o, m, n in zip(predicted, observed, mass, rows, strict=True)
-        if n
+        Bin(predicted=float(p / m), observed=float(o / m), rows=int(n)) for p, o, m, n in zip(*found, strict=True) if n
     )
 
 
-def bin_sums(ties: Ties, bins: int = BINS) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-    """Sums of (predicted, label, weight, 1) over each segment's calibration bins, (S × bins,) each.
+def bin_sums(found: Cut, bins: int = BINS) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """Sums of (predicted, label, weight, 1) over each slice's calibration bins, (S, bins) each.
 
-    A tie belongs to the bin that its lowest weight falls in.
+    Bins are of about equal weight. A tie belongs to the bin that its lowest weight falls in.
     """
-    mass = ties.positives + ties.negatives
-    before = ties.positives_below + ties.negatives_below - mass / 2
-    edges = (np.arange(1, bins) - ROUNDING) / bins
-    cuts = [0]
-    for low, high, weight in zip(ties.bounds[:-1], ties.bounds[1:], ties.hits + ties.misses, strict=True):
-        cuts += [*(low + np.searchsorted(before[low:high], edges * weight)), high]
-    bounds = np.array(cuts)
-    rows = np.diff(np.append(ties.starts, len(ties.rows))[bounds])
-    promised, observed, weights = (totals(part, bounds) for part in (ties.promises, ties.positives, mass))
-    return promised, observed, weights, rows.astype(np.float64)
+    edges, sums = [], []
+    for ties in found.slices:
+        firsts = ties.edges(bins, ROUNDING)
+        bounds = np.concatenate([[0], firsts, [len(ties.starts) - 1]])
+        sums.append([np.diff(each.take(bounds)) for each in (ties.hits_below, ties.weight_below, ties.starts)])
+        edges.append(ties.places(ties.starts.take(firsts), len(found.codes)))
+    observed, mass, rows = np.array(sums, dtype=np.float64).transpose(1, 0, 2)
+    return found.sums_between(found.ranking.promised, edges), observed, mass, rows

@@ -1,10 +1,10 @@
-"""Rows in score order, cut into segments (slices, users), with equal scores gathered: exact ranking metrics of all
-segments at once.
+"""Rows in score order, cut into slices, with equal scores gathered.
 
-N rows, of which n count (their label is final), S segments, T groups of rows that share segment and score. Labels are
-0 or 1, weights positive, scores logits.
+N rows, of which n count (their label is final), S slices. Labels are 0 or 1, weights positive, scores logits.
+Every row is sorted once a head; a slice column is a stable partition of that order.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmoe.evaluate.ties import Codes, Doubles, Flags, Ties, gather
+
 Floats = npt.NDArray[np.floating[Any]]
-Doubles = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.integer[Any]]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The n rows of one head that count, by ascending score: sorted once, then cut into any segments."""
+    """The n rows of one head that count, by ascending score: sorted once, then cut into any slices."""
 
     rows: Codes
     """(n,) positions among the N rows."""
@@ -37,139 +36,127 @@ class Ranking:
         return np.cumsum(changes(self.scores), dtype=np.int32)
 
     @cached_property
-    def probability(self) -> Doubles:
-        """(n,) of logits."""
-        return probabilities(self.scores)
+    def promised(self) -> Doubles:
+        """(n,) weight × predicted probability."""
+        return self.weighted(probabilities(self.scores))
 
     @cached_property
-    def surprise(self) -> Doubles:
-        """(n,) ln(1 + exp(−|logit|)): what both classes' cross-entropies have in common."""
-        return np.asarray(np.log1p(np.exp(-np.abs(self.scores.astype(np.float64)))))
+    def loss(self) -> Doubles:
+        """(n,) weight × cross-entropy: that of a positive is ln(1 + e^−|x|) + max(−x, 0)."""
+        against = self.scores.astype(np.float64)
+        np.negative(against, out=against, where=self.positive)
+        found = np.abs(against)
+        np.log1p(np.exp(np.negative(found, out=found), out=found), out=found)
+        found += np.maximum(against, 0, out=against)
+        return self.weighted(found)
+
+    def weighted(self, values: Doubles) -> Doubles:
+        return values if self.weights is None else values * self.weights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ties:
-    """The T groups of equal scores, ascending within each segment, and the n rows in that order."""
+class Cut:
+    """A ranking cut into S slices."""
 
     ranking: Ranking
-    picks: Codes
-    """(T,) place of each group's first row in the ranking."""
-    rows: Codes
-    """(n,) positions among the N rows."""
-    positive: Flags
-    """(n,)"""
-    weights: Doubles | None
-    """(n,)"""
-    starts: Codes
-    """(T,) where each group begins among the n rows."""
-    bounds: Codes
-    """(S + 1,) where each segment's groups begin and end among the T."""
-    ends: Codes
-    """(S + 1,) where each segment's rows begin and end among the n."""
-    positives: Doubles
-    """(T,) weight of positive rows."""
-    negatives: Doubles
-
-    @cached_property
-    def positives_below(self) -> Doubles:
-        """(T,) weight of the segment's positives of lower score, and half the group's own."""
-        return below(self.positives, self.bounds)
-
-    @cached_property
-    def negatives_below(self) -> Doubles:
-        return below(self.negatives, self.bounds)
+    codes: Codes
+    """(n,) each ranked row's slice, below S."""
+    slices: tuple[Ties, ...]
+    """(S,)"""
 
     @cached_property
     def hits(self) -> Doubles:
-        """(S,) weight of the segment's positives."""
-        return totals(self.positives, self.bounds)
+        """(S,) weight of the positives."""
+        return np.array([ties.hits for ties in self.slices])
 
     @cached_property
     def misses(self) -> Doubles:
-        return totals(self.negatives, self.bounds)
+        return np.array([ties.misses for ties in self.slices])
 
-    @cached_property
-    def promises(self) -> Doubles:
-        """(T,) weight × predicted probability."""
-        return self.ranking.probability[self.picks] * (self.positives + self.negatives)
+    def sums(self, values: Doubles) -> Doubles:
+        """(n,) values of ranked rows -> (S,)."""
+        if len(self.slices) == 1:
+            return np.array([values.sum()])
+        return sums_by(self.codes, values, len(self.slices))
 
-    @cached_property
-    def counts(self) -> tuple[Codes, Codes]:
-        """(S,) rows and positive rows of each segment."""
-        hits = np.append(0, np.cumsum(self.positive, dtype=np.int64))
-        return np.diff(self.ends), np.diff(hits[self.ends])
+    def sums_between(self, values: Doubles, edges: Sequence[Codes]) -> Doubles:
+        """(n,) values of ranked rows -> (S, E + 1) sums of each slice's rows between edges (S, E), which are places
+        in the ranking.
 
-
-def gather_ties(
-    scores: Floats, labels: Floats, weights: Floats | None, rows: Codes, codes: Codes, segments: int
-) -> Ties:
-    """The ties of the given rows (n,); other arrays are (N,), codes run from 0 to S − 1, weights None means 1 each."""
-    return cut(rank(scores, labels, weights, rows), codes, segments)
+        Between two edges of whatever slices no row changes its bin, so that runs of the ranking are summed by slice.
+        """
+        size, bins = len(self.slices), len(edges[0]) + 1
+        found = np.zeros((size, bins))
+        places = np.concatenate(edges)
+        order = np.argsort(places, kind="stable")
+        bin_of, every, start = np.zeros(size, dtype=np.int64), np.arange(size), 0
+        for edge in [*order.tolist(), None]:
+            end = len(values) if edge is None else int(places[edge])
+            if end > start:
+                found[every, bin_of] += sums_by(self.codes[start:end], values[start:end], size)
+                start = end
+            if edge is not None:
+                bin_of[edge // (bins - 1)] += 1
+        return found
 
 
 def rank(scores: Floats, labels: Floats, weights: Floats | None, rows: Codes) -> Ranking:
-    """The given rows (n,) by score; other arrays are (N,), weights None means 1 each."""
-    score = scores[rows]
-    by_score = stable_order(sortable(score)) if score.dtype == np.float32 else np.argsort(score, kind="stable")
-    ranked = rows[by_score]
+    """The given rows (n,), ascending, by score; other arrays are (N,), weights None means 1 each."""
+    _, ranked, positive = in_order(sortable(scores[rows]), rows, labels[rows] == 1)
     return Ranking(
-        rows=ranked, scores=score[by_score], positive=labels[ranked] == 1,
-        weights=None if weights is None else weights[ranked].astype(np.float64),
+        rows=ranked, scores=scores.take(ranked), positive=positive,
+        weights=None if weights is None else weights.take(ranked).astype(np.float64),
     )  # fmt: skip
 
 
-def stable_order(keys: Codes) -> Codes:
-    """(n,) positions that sort keys (n,) from 0 on, equal keys in their order.
+def in_order(keys: npt.NDArray[np.uint64], places: Codes, marks: Flags) -> tuple[npt.NDArray[np.uint64], Codes, Flags]:
+    """(n,) keys, places and marks by key; equal keys by place. Places ascend from 0 or above.
 
-    Where they fit, key and position are sorted as one 64-bit number, many times faster than by index.
+    Where they fit, all three are sorted as one 64-bit number, many times faster than by index.
     """
-    bits = len(keys).bit_length()
-    if int(keys.max(initial=0)).bit_length() + bits > 64:
-        return np.argsort(keys, kind="stable")
-    packed = keys.astype(np.uint64) << np.uint64(bits)
-    packed |= np.arange(len(keys), dtype=np.uint64)
+    bits = int(places[-1]).bit_length() if len(places) else 0
+    if int(keys.max(initial=0)).bit_length() + bits + 1 > 64:
+        order = np.argsort(keys, kind="stable")
+        return keys.take(order), places.take(order), marks.take(order)
+    packed = keys << np.uint64(bits + 1)
+    packed |= places.astype(np.uint64) << np.uint64(1)
+    packed |= marks
     packed.sort()
-    return (packed & np.uint64((1 << bits) - 1)).astype(np.int64)
+    marked = (packed & np.uint64(1)).astype(bool)
+    packed >>= np.uint64(1)
+    return np.right_shift(packed, bits), np.bitwise_and(packed, (1 << bits) - 1).astype(np.int64), marked
 
 
-def cut(ranking: Ranking, codes: Codes, segments: int) -> Ties:
-    """The ranking's ties in each segment; codes (N,) run from 0 to S − 1. A stable partition keeps the order."""
-    parts, ends = partition(codes[ranking.rows], segments)
-    first = changes(ranking.tie[parts])
-    first[ends[:-1][ends[:-1] < ends[1:]]] = True
-    starts = np.flatnonzero(first)
-    positive, weights = ranking.positive[parts], None if ranking.weights is None else ranking.weights[parts]
-    up, down = tie_weights(positive, starts, weights)
-    return Ties(
-        ranking=ranking, picks=starts if isinstance(parts, slice) else parts[starts], rows=ranking.rows[parts],
-        positive=positive, weights=weights, starts=starts, bounds=np.searchsorted(starts, ends), ends=ends,
-        positives=up, negatives=down,
+def sortable(scores: Floats) -> npt.NDArray[np.uint64]:
+    """(n,) float32 or float64 -> (n,) numbers in the same order, below 2³² for float32; −0 and 0 are equal."""
+    bits = 8 * scores.dtype.itemsize
+    kind = np.dtype(f"u{scores.dtype.itemsize}").type
+    raw = (scores + scores.dtype.type(0)).view(kind)
+    raw ^= np.where(raw >> kind(bits - 1), ~kind(0), kind(1 << (bits - 1)))
+    return np.asarray(raw, dtype=np.uint64)
+
+
+def cut(ranking: Ranking, codes: Codes, size: int) -> Cut:
+    """The ranking in slices; codes (N,) run from 0 to S − 1."""
+    mine = np.broadcast_to(np.uint8(0), len(ranking.rows)) if size == 1 else codes.take(ranking.rows)
+    return Cut(
+        ranking=ranking,
+        codes=mine,
+        slices=tuple(ties_at(ranking, place) for place in partition(mine, size)),
     )  # fmt: skip
 
 
-def partition(codes: Codes, segments: int) -> tuple[Codes | slice, Codes]:
-    """What brings codes (n,) into the order of segments and keeps the order inside each, and where each begins and
-    ends (S + 1,).
-    """
-    ends = np.append(0, np.cumsum(np.bincount(codes, minlength=segments)))
-    return slice(None) if segments == 1 else np.argsort(codes, kind="stable"), ends
+def ties_at(ranking: Ranking, place: Codes | slice) -> Ties:
+    weights = None if ranking.weights is None else ranking.weights[place]
+    return gather(place, ranking.positive[place], changes(ranking.tie[place]), weights)
 
 
-def tie_weights(positive: Flags, starts: Codes, weights: Doubles | None) -> tuple[Doubles, Doubles]:
-    """(T,) weight of the positive and of the negative rows of each group."""
-    if weights is None:
-        hits = np.diff(np.append(0, np.cumsum(positive, dtype=np.int64))[np.append(starts, len(positive))])
-        return hits.astype(np.float64), np.diff(starts, append=len(positive)) - hits.astype(np.float64)
-    if not len(starts):
-        return np.zeros(0), np.zeros(0)
-    return np.add.reduceat(weights * positive, starts), np.add.reduceat(weights * ~positive, starts)
-
-
-def sortable(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
-    """(n,) float32 -> (n,) numbers below 2³² in the same order; −0 and 0 are equal."""
-    bits = (scores + np.float32(0)).view(np.uint32)
-    flips = np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
-    return (bits ^ flips).astype(np.uint64)
+def partition(codes: Codes, size: int) -> Sequence[Codes | slice]:
+    """The places of each slice in (n,) codes, ascending."""
+    if size == 1:
+        return [slice(None)]
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.searchsorted(codes.take(order), np.arange(1, size)))
 
 
 def changes(values: npt.NDArray[Any]) -> Flags:
@@ -177,75 +164,6 @@ def changes(values: npt.NDArray[Any]) -> Flags:
     first = np.ones(len(values), dtype=bool)
     np.not_equal(values[1:], values[:-1], out=first[1:])
     return first
-
-
-def totals(values: Doubles, bounds: Codes) -> Doubles:
-    """(T,) -> (S,) sums over each segment's groups."""
-    found = np.zeros(len(bounds) - 1)
-    held = bounds[:-1] < bounds[1:]
-    if held.any():
-        found[held] = np.add.reduceat(values, bounds[:-1][held])
-    return found
-
-
-def below(values: Doubles, bounds: Codes) -> Doubles:
-    """(T,) -> (T,) sums over the same segment's groups of lower score, and half the group's own."""
-    ends = np.append(0.0, np.cumsum(values))
-    found = values / -2
-    found += ends[1:]
-    found -= spread(ends[bounds[:-1]], bounds)
-    return found
-
-
-def spread(values: Doubles, bounds: Codes) -> Doubles:
-    """(S,) -> (T,) each segment's value at its groups."""
-    return np.repeat(values, np.diff(bounds))
-
-
-def roc_aucs(ties: Ties) -> Doubles:
-    """(S,) P(score of a positive > that of a negative) + ½ P(equal); NaN where a class is missing."""
-    return ratio(totals(ties.positives * ties.negatives_below, ties.bounds), ties.hits * ties.misses)
-
-
-def average_precisions(ties: Ties) -> Doubles:
-    """(S,) sum over distinct thresholds of (recall gained) × precision; NaN without positives."""
-    held = np.flatnonzero(ties.positives)
-    segment = np.searchsorted(ties.bounds, held, side="right") - 1
-    gained, lost = ties.positives[held], ties.negatives[held]
-    above = ties.hits[segment] - ties.positives_below[held] + gained / 2
-    wrong = ties.misses[segment] - ties.negatives_below[held] + lost / 2
-    return ratio(sums_by(segment, gained * above / (above + wrong), len(ties.hits)), ties.hits)
-
-
-def influences(ties: Ties, size: int) -> Doubles:
-    """(N,) each row's influence on its segment's AUC, 0 for rows that do not count: see mmoe.evaluate.statistics."""
-    found = np.zeros(size)
-    add_influences(found, ties, np.ones(len(ties.hits)))
-    return found
-
-
-def add_influences(found: Doubles, ties: Ties, scale: Doubles) -> None:
-    """Add each row's influence on its segment's AUC, times the segment's scale (S,), to found (N,)."""
-    aucs, hit, miss = np.nan_to_num(roc_aucs(ties)), unbiased(ties.hits), unbiased(ties.misses)
-    above = line(ties.negatives_below, ratio(hit, ties.misses), -aucs * hit, scale, ties.bounds)
-    beneath = line(ties.positives_below, -ratio(miss, ties.hits), (1 - aucs) * miss, scale, ties.bounds)
-    if len(ties.starts) < len(ties.rows):
-        counts = np.diff(ties.starts, append=len(ties.rows))
-        above, beneath = np.repeat(above, counts), np.repeat(beneath, counts)
-    moved = np.where(ties.positive, above, beneath)
-    found[ties.rows] += moved if ties.weights is None else moved * ties.weights
-
-
-def line(values: Doubles, slope: Doubles, level: Doubles, scale: Doubles, bounds: Codes) -> Doubles:
-    """(T,) -> (T,) (slope × value + level) × scale, which are (S,)."""
-    found = values * spread(np.nan_to_num(slope * scale), bounds)
-    found += spread(np.nan_to_num(level * scale), bounds)
-    return found
-
-
-def unbiased(weight: Doubles) -> Doubles:
-    """1/√(m(m − 1)) in the place of 1/m, so that squares sum to the variance that DeLong et al. estimate."""
-    return np.nan_to_num(ratio(np.ones(len(weight)), np.sqrt(weight * np.maximum(1, weight - 1))))
 
 
 def sums_by(codes: Codes, values: npt.NDArray[Any], size: int) -> Doubles:

@@ -13,8 +13,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mmoe.evaluate.metrics import ties_of
-from mmoe.evaluate.ranking import Codes, Doubles, Floats, influences, roc_aucs, sums_by
+from mmoe.evaluate.metrics import whole
+from mmoe.evaluate.ranking import Floats, sums_by
+from mmoe.evaluate.ties import Codes, Doubles
 
 POWER = 0.8
 BLOCKS, DRAWS = 2048, 1000
@@ -63,11 +64,10 @@ class Interval:
 def auc_estimate(labels: Floats, scores: Floats, weights: Floats | None = None) -> Estimate:
     """AUC and influences on (N,) rows; NaN labels do not count. Both classes must be present."""
     rows = np.flatnonzero(~np.isnan(labels))
-    mass = None if weights is None else weights[rows]
-    ties = ties_of(labels[rows], scores[rows], mass)
+    found = whole(labels[rows], scores[rows], None if weights is None else weights[rows])
     influence = np.zeros(len(labels))
-    influence[rows] = influences(ties, len(rows))
-    return Estimate(value=float(roc_aucs(ties)[0]), influence=influence)
+    influence[rows[found.ranking.rows]] = found.slices[0].influences(1.0)
+    return Estimate(value=found.slices[0].auc, influence=influence)
 
 
 def relative_lift(baseline: Estimate, challenger: Estimate) -> Estimate:
@@ -86,15 +86,13 @@ def mean_of(estimates: list[Estimate]) -> Estimate:
 
 def spread_of(influence: Doubles, cluster: Codes | None = None) -> Spread:
     """The spread of a statistic from its rows' influences. `cluster` (N,) holds codes from 0 on; None: rows alone."""
-    squares = np.square(influence)
-    independent = float(squares.sum())
     sums = influence if cluster is None else sums_by(cluster, influence, 0)
-    clustered = np.square(sums)
-    larger = clustered if clustered.sum() >= independent else squares
+    independent, clustered = float(influence @ influence), float(sums @ sums)
+    larger = np.square(sums if clustered >= independent else influence)
     return Spread(
         independent=float(np.sqrt(independent)),
-        clustered=float(np.sqrt(clustered.sum())),
-        freedom=degrees_of_freedom(float(larger.sum()), float(np.square(larger).sum())),
+        clustered=float(np.sqrt(clustered)),
+        freedom=degrees_of_freedom(float(larger.sum()), float(larger @ larger)),
         clusters=int(np.count_nonzero(sums)),
         blocks=in_blocks(sums),
     )

@@ -17,7 +17,8 @@ from mmoe.data.scores import write_scores
 from mmoe.data.slicing import slice_columns
 from mmoe.data.stream import stream_batches
 from mmoe.evaluate.calibration import Calibrator
-from mmoe.evaluate.ranking import Doubles, probabilities
+from mmoe.evaluate.ranking import probabilities
+from mmoe.evaluate.ties import Doubles
 from mmoe.lake.partitions import GROUP_ID
 from mmoe.lake.reader import Partition
 from mmoe.model.inputs import Inputs

@@ -4,7 +4,7 @@ from scoresets import pairwise_auc
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from mmoe.evaluate.grouped import grouped_aucs, rank_in_groups
-from mmoe.evaluate.ranking import average_precisions, gather_ties, influences, rank, roc_aucs, sortable, stable_order
+from mmoe.evaluate.ranking import cut, in_order, rank, sortable
 
 
 @pytest.fixture(params=["plain", "ties", "weights", "float64", "not final"])
@@ -31,9 +31,14 @@ def each_segment(sample):
         yield segment, labels[mine], scores[mine], None if weights is None else weights[mine]
 
 
+def in_segments(sample):
+    scores, labels, weights, rows, codes = sample
+    return cut(rank(scores, labels, weights, rows), codes, 5)
+
+
 def test_aucs_and_precisions_of_all_segments_equal_scikit_learns_of_each(sample):
-    ties = gather_ties(*sample, 5)
-    aucs, precisions = roc_aucs(ties), average_precisions(ties)
+    slices = in_segments(sample).slices
+    aucs, precisions = np.array([(each.auc, each.average_precision) for each in slices]).T
     for segment, labels, scores, weights in each_segment(sample):
         assert aucs[segment] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights), abs=1e-12)
         expected = average_precision_score(labels, scores, sample_weight=weights)
@@ -43,8 +48,9 @@ def test_aucs_and_precisions_of_all_segments_equal_scikit_learns_of_each(sample)
 
 def test_an_influence_is_what_a_row_more_would_move(sample):
     scores, labels, weights, rows, codes = sample
-    ties = gather_ties(*sample, 5)
-    found = influences(ties, len(labels))
+    segments = in_segments(sample)
+    ties, found = segments.slices[1], np.zeros(len(labels))
+    found[segments.ranking.rows[ties.place]] = ties.influences(1.0)
     mass = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
     for row in rows[codes[rows] == 1][:25]:
         mine = rows[codes[rows] == 1]
@@ -58,7 +64,7 @@ def test_grouped_auc_is_the_mean_over_users_that_have_both_classes(sample):
     scores, labels, weights, rows, codes = sample
     users = np.random.default_rng(2).integers(0, 300, len(labels))
     ranking = rank(scores, labels, weights, rows)
-    found, counted = grouped_aucs(rank_in_groups(ranking, users), codes, 5)
+    found, counted = grouped_aucs(rank_in_groups(ranking, users[ranking.rows]), codes, 5)
     mass = np.ones(len(labels)) if weights is None else weights
     for segment in range(3):
         aucs, masses = [], []
@@ -77,12 +83,31 @@ def test_float32_scores_sort_as_numbers():
     keys = sortable(values)
     assert (np.diff(keys.astype(np.int64)) >= 0).all()
     assert keys[3] == keys[4]
+    assert np.array_equal(np.argsort(sortable(values.astype(np.float64)), kind="stable"), np.arange(8))
 
 
-def test_a_stable_order_keeps_equal_keys_in_theirs_whether_or_not_they_fit_beside_a_position():
+@pytest.mark.parametrize("most", [5, 1 << 31, 1 << 62])
+def test_what_is_sorted_in_one_number_is_sorted_as_by_index(most):
+    """The largest keys do not fit beside a place."""
     rng = np.random.default_rng(4)
-    for most in (5, 1 << 31, 1 << 62):
-        keys = rng.integers(0, most, 4000)
-        keys[::7] = keys[0]
-        assert np.array_equal(stable_order(keys), np.argsort(keys, kind="stable"))
-    assert len(stable_order(np.zeros(0, dtype=np.int64))) == 0
+    keys = rng.integers(0, most, 4000).astype(np.uint64)
+    keys[::7] = keys[0]
+    places, marks = np.flatnonzero(rng.random(9000) < 0.5)[:4000], rng.random(4000) < 0.3
+    order = np.argsort(keys, kind="stable")
+    for found, expected in zip(in_order(keys, places, marks), (keys, places, marks), strict=True):
+        assert np.array_equal(found, expected[order])
+
+
+def test_nothing_is_in_order():
+    nothing = np.zeros(0, dtype=np.int64)
+    assert not any(map(len, in_order(nothing.astype(np.uint64), nothing, nothing.astype(bool))))
+
+
+def test_sums_between_edges_are_those_of_each_segments_own_rows(sample):
+    segments, rng = in_segments(sample), np.random.default_rng(8)
+    values = rng.normal(size=len(segments.codes))
+    edges = [np.sort(rng.integers(0, len(values) + 1, 4)) for _ in range(5)]
+    found = segments.sums_between(values, edges)
+    for segment, own in enumerate(edges):
+        mine = np.where(segments.codes == segment, values, 0)
+        assert found[segment] == pytest.approx([part.sum() for part in np.split(mine, own)], abs=1e-9)
