@@ -26,6 +26,13 @@ class ExpertConfig(Frozen):
     stream_gates: tuple[Annotated[tuple[str, ...], Field(strict=False)], ...] = Field(default=(), strict=False)
     """finalmlp: the features that each of its two streams' gates reads, `view_type` among them; an empty list, or no
     list at all: a learned context."""
+    stream_gate_hidden: int = Field(default=16, ge=1)
+    """finalmlp: hidden width of the streams' gates."""
+    second_hidden: tuple[int, ...] = Field(default=(), strict=False)
+    """finalmlp: widths of the second stream's dense layers; empty: those of the first, `hidden`."""
+    fusion_heads: int | None = Field(default=None, ge=1)
+    """finalmlp: chunks that both streams' outputs are cut into for their bilinear fusion; absent: as many as divide
+    both widths, up to 8."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -37,15 +44,24 @@ class ExpertConfig(Frozen):
             raise ValueError(f"rank={self.rank}: only dcnv2 has crosses; drop it for {self.kind}")
         if self.kind not in ("dcnv2", "masknet") and self.parallel:
             raise ValueError(f"parallel: only dcnv2 and masknet have such a form; drop it for {self.kind}")
-        if self.kind != "finalmlp" and self.stream_gates:
-            raise ValueError(f"stream_gates: only finalmlp has two streams; drop it for {self.kind}")
+        if self.kind == "masknet" and self.parallel and len(self.hidden) < 2:
+            raise ValueError(f"hidden={list(self.hidden)}: parallel mask blocks need dense layers; give two widths")
+        return self
+
+    @model_validator(mode="after")
+    def _streams_hold_together(self) -> Self:
+        of_streams = ("stream_gates", "stream_gate_hidden", "second_hidden", "fusion_heads")
+        chosen = [name for name in of_streams if getattr(self, name) != type(self).model_fields[name].default]
+        if self.kind != "finalmlp" and chosen:
+            raise ValueError(f"{chosen[0]}: only finalmlp has two streams; drop it for {self.kind}")
         if len(self.stream_gates) not in (0, 2):
             raise ValueError(
                 f"stream_gates={[list(names) for names in self.stream_gates]}: a list of features for each of the two "
                 "streams is needed; give two, of which one may be empty"
             )
-        if self.kind == "masknet" and self.parallel and len(self.hidden) < 2:
-            raise ValueError(f"hidden={list(self.hidden)}: parallel mask blocks need dense layers; give two widths")
+        outputs = [widths[-1] for widths in (self.hidden, self.second_hidden) if widths]
+        if self.fusion_heads is not None and any(width % self.fusion_heads for width in outputs):
+            raise ValueError(f"fusion_heads={self.fusion_heads}: give a divisor of the streams' last widths, {outputs}")
         return self
 
 

@@ -33,8 +33,17 @@ def build_expert(
             form = ParallelMaskNet if config.parallel else MaskNet
             return form(copies, width, layers=config.layers, hidden=hidden, dropout=dropout)
         case "finalmlp":
-            gates = [[c for name in names for c in columns[name]] for names in config.stream_gates or ((), ())]
-            return FinalMlp(copies, width, hidden=hidden, dropout=dropout, gate_columns=gates)
+            gates = config.stream_gates or ((), ())
+            return FinalMlp(
+                copies,
+                width,
+                hidden=hidden,
+                second=config.second_hidden or hidden,
+                gate_columns=[[column for name in names for column in columns[name]] for names in gates],
+                gate_hidden=config.stream_gate_hidden,
+                heads=config.fusion_heads,
+                dropout=dropout,
+            )
         case "mlp":
             return Mlp(copies, width, hidden, dropout=dropout)
 

@@ -2,7 +2,8 @@
 """FinalMLP: two MLP streams, each on its own selection of features, fused bilinearly (Mao et al., AAAI 2023, arXiv
 2304.00902).
 
-Shapes: C copies, B rows, D features, G columns that a gate reads, K fusion heads, H outputs.
+Shapes: C copies, B rows, D features, G columns that a gate reads, A its hidden width, K fusion heads, H outputs,
+R outputs of the second stream.
 """
 
 import math
@@ -19,20 +20,20 @@ FUSION_HEADS = 8
 
 
 class FeatureGate(nn.Module):
-    """x ⊙ 2σ(W₂ ReLU(W₁ c + b₁) + b₂), W₁ to 16 numbers. (C, B, D) → (C, B, D).
+    """x ⊙ 2σ(W₂ ReLU(W₁ c + b₁) + b₂), W₁ to A numbers. (C, B, D) → (C, B, D).
 
     The context c is the row's own values in the G `columns`, such as a user's embeddings; without columns it is 16
-    learned numbers, the same for every row. Parameters: C·(16·(G + 1) + 17·D), or C·(16 + 16·17 + 17·D).
+    learned numbers, the same for every row. Parameters: C·(A·(G + 1) + (A + 1)·D), or C·(16 + 17·A + (A + 1)·D).
     """
 
     columns: Tensor
 
-    def __init__(self, copies: int, width: int, columns: Sequence[int] = ()) -> None:
+    def __init__(self, copies: int, width: int, columns: Sequence[int], hidden: int) -> None:
         super().__init__()
         self.register_buffer("columns", torch.tensor(columns, dtype=torch.int64), persistent=False)
         self.context = None if columns else nn.Parameter(torch.randn(copies, 1, CONTEXT))
-        self.hidden = Linear(copies, len(columns) or CONTEXT, CONTEXT)
-        self.output = Linear(copies, CONTEXT, width)
+        self.hidden = Linear(copies, len(columns) or CONTEXT, hidden)
+        self.output = Linear(copies, hidden, width)
 
     def forward(self, x_CBD: Tensor) -> Tensor:
         context = x_CBD.index_select(2, self.columns) if self.context is None else self.context.to(x_CBD.dtype)
@@ -41,40 +42,40 @@ class FeatureGate(nn.Module):
 
 
 class BilinearFusion(nn.Module):
-    """b + w₁ᵀo₁ + w₂ᵀo₂ + Σ_k o₁ₖᵀ W_k o₂ₖ, each output unit with its own weights. Two (C, B, H) → (C, B, H).
+    """b + w₁ᵀo₁ + w₂ᵀo₂ + Σ_k o₁ₖᵀ W_k o₂ₖ, each output unit with its own weights. (C, B, H), (C, B, R) → (C, B, H).
 
-    Each stream is cut into K = gcd(8, H) chunks. Parameters: C·(H + 2·H² + H³/K).
+    Each stream is cut into K chunks. Parameters: C·(H + H² + R·H + H²·R/K).
     """
 
-    def __init__(self, copies: int, width: int) -> None:
+    def __init__(self, copies: int, width: int, right: int, heads: int) -> None:
         super().__init__()
-        self.heads = math.gcd(FUSION_HEADS, width)
+        self.heads = heads
         self.left = Linear(copies, width, width)
-        self.right = Linear(copies, width, width, bias=False)
-        chunk = width // self.heads
-        self.cross = Linear(copies * self.heads, chunk, width * chunk, bias=False)
+        self.right = Linear(copies, right, width, bias=False)
+        self.cross = Linear(copies * heads, width // heads, width * (right // heads), bias=False)
 
-    def forward(self, left_CBH: Tensor, right_CBH: Tensor) -> Tensor:
+    def forward(self, left_CBH: Tensor, right_CBR: Tensor) -> Tensor:
         copies, rows, width = left_CBH.shape
-        chunk = width // self.heads
-        left = left_CBH.view(copies, rows, self.heads, chunk, 1)
-        right = right_CBH.view(copies, rows, self.heads, 1, chunk)
+        chunk = right_CBR.shape[2] // self.heads
+        left = left_CBH.view(copies, rows, self.heads, width // self.heads, 1)
+        right = right_CBR.view(copies, rows, self.heads, 1, chunk)
         outer = (left * right).view(copies, rows, -1)
         bilinear = torch.bmm(outer, self.by_outer_product(chunk, outer.dtype))
-        fused: Tensor = self.left(left_CBH) + self.right(right_CBH) + bilinear
+        fused: Tensor = self.left(left_CBH) + self.right(right_CBR) + bilinear
         return fused
 
     def by_outer_product(self, chunk: int, dtype: torch.dtype) -> Tensor:
-        """The W_k as (C, K·chunk·chunk, H), for one product with all chunks' outer products side by side."""
+        """The W_k as (C, H·R/K, H), for one product with all chunks' outer products side by side."""
         weight = self.cross.weight.to(dtype)
-        by_pair = weight.view(weight.shape[0], chunk, -1, chunk).transpose(2, 3)
-        return by_pair.reshape(weight.shape[0] // self.heads, self.heads * chunk * chunk, -1)
+        by_pair = weight.view(*weight.shape[:2], -1, chunk).transpose(2, 3)
+        return by_pair.reshape(weight.shape[0] // self.heads, -1, by_pair.shape[3])
 
 
 class FinalMlp(nn.Module):
     """Two gated streams of dense layers and their fusion. (C, B, D) → (C, B, H).
 
-    `gate_columns` are what each stream's gate reads of the D; none: a learned context.
+    `gate_columns` are what each stream's gate reads of the D; none: a learned context. The second stream has the widths
+    `second`. Without `heads`, as many as divide both streams' outputs, up to 8.
     """
 
     def __init__(
@@ -83,13 +84,17 @@ class FinalMlp(nn.Module):
         width: int,
         *,
         hidden: Sequence[int],
+        second: Sequence[int],
+        gate_columns: Sequence[Sequence[int]],
+        gate_hidden: int,
+        heads: int | None,
         dropout: float,
-        gate_columns: Sequence[Sequence[int]] = ((), ()),
     ) -> None:
         super().__init__()
-        self.gates = nn.ModuleList(FeatureGate(copies, width, columns) for columns in gate_columns)
-        self.streams = nn.ModuleList(Mlp(copies, width, hidden, dropout=dropout) for _ in range(2))
-        self.fusion = BilinearFusion(copies, hidden[-1])
+        outputs = hidden[-1], second[-1]
+        self.gates = nn.ModuleList(FeatureGate(copies, width, columns, gate_hidden) for columns in gate_columns)
+        self.streams = nn.ModuleList(Mlp(copies, width, widths, dropout=dropout) for widths in (hidden, second))
+        self.fusion = BilinearFusion(copies, *outputs, heads or math.gcd(FUSION_HEADS, *outputs))
 
     def forward(self, x_CBD: Tensor) -> Tensor:
         left, right = (stream(gate(x_CBD)) for gate, stream in zip(self.gates, self.streams, strict=True))

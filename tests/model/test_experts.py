@@ -34,8 +34,12 @@ CONFIGS = {
     "finalmlp gated by features and a context": ExpertConfig(
         kind="finalmlp", hidden=HIDDEN, stream_gates=((), ("item",))
     ),
+    "finalmlp of unlike streams": ExpertConfig(
+        kind="finalmlp", hidden=HIDDEN, second_hidden=(9,), fusion_heads=3, stream_gate_hidden=5,
+        stream_gates=(("user",), ()),
+    ),
     "mlp": ExpertConfig(kind="mlp", hidden=HIDDEN),
-}
+}  # fmt: skip
 
 Weights = dict[str, np.ndarray]
 
@@ -146,17 +150,17 @@ def finalmlp(w: Weights, config: ExpertConfig, x: np.ndarray) -> np.ndarray:
         read = [x[column] for feature in features for column in COLUMNS[feature]]
         context = np.array(read) if read else w[f"gates.{stream}.context"].reshape(-1)
         gated = x * 2 * sigmoid(affine(w, f"gates.{stream}.output", relu(affine(w, f"gates.{stream}.hidden", context))))
-        streams.append(dense(w, f"streams.{stream}.", gated, len(config.hidden)))
+        widths = (config.second_hidden or config.hidden) if stream else config.hidden
+        streams.append(dense(w, f"streams.{stream}.", gated, len(widths)))
     left, right = streams
-    width = config.hidden[-1]
-    heads = math.gcd(8, width)
-    chunk = width // heads
+    heads = config.fusion_heads or math.gcd(8, len(left), len(right))
+    chunks = len(left) // heads, len(right) // heads
     fused = affine(w, "fusion.left", left) + affine(w, "fusion.right", right)
+    matrices = w["fusion.cross.weight"].reshape(heads, chunks[0], len(left), chunks[1])
     for k in range(heads):
-        o1, o2 = left[k * chunk : (k + 1) * chunk], right[k * chunk : (k + 1) * chunk]
-        for unit in range(width):
-            matrix = w["fusion.cross.weight"].reshape(heads, chunk, width, chunk)[k, :, unit, :]
-            fused[unit] += o1 @ matrix @ o2
+        o1, o2 = (out[k * chunk : (k + 1) * chunk] for out, chunk in zip((left, right), chunks, strict=True))
+        for unit in range(len(left)):
+            fused[unit] += o1 @ matrices[k, :, unit, :] @ o2
     return fused
 
 
@@ -197,8 +201,11 @@ def parameters_by_formula(config: ExpertConfig) -> int:
             return 2 * d + blocks + dense_count(config.hidden)
         case "finalmlp":
             read = [sum(len(COLUMNS[name]) for name in names) for names in config.stream_gates or ((), ())]
-            gates = sum((g + 1) * 16 + 17 * d if g else 16 + 17 * 16 + 17 * d for g in read)
-            return gates + 2 * dense_count((d, *config.hidden)) + out + 2 * out**2 + out**3 // math.gcd(8, out)
+            a, second = config.stream_gate_hidden, config.second_hidden or config.hidden
+            gates = sum((g + 1) * a + (a + 1) * d if g else 16 + 17 * a + (a + 1) * d for g in read)
+            heads = config.fusion_heads or math.gcd(8, out, second[-1])
+            fusion = out + out**2 + out * second[-1] + out**2 * second[-1] // heads
+            return gates + dense_count((d, *config.hidden)) + dense_count((d, *second)) + fusion
         case "mlp":
             return dense_count((d, *config.hidden))
 
@@ -266,6 +273,11 @@ def test_a_mixed_set_equals_its_experts_one_by_one_in_the_declared_order() -> No
         ({"kind": "finalmlp", "parallel": True}, "only dcnv2 and masknet have such a form"),
         ({"kind": "masknet", "parallel": True, "hidden": [64]}, "give two widths"),
         ({"kind": "mlp", "stream_gates": [["user"], []]}, "only finalmlp has two streams; drop it for mlp"),
+        ({"kind": "dcnv2", "second_hidden": [8]}, "second_hidden: only finalmlp has two streams; drop it for dcnv2"),
+        (
+            {"kind": "finalmlp", "fusion_heads": 3},
+            r"fusion_heads=3: give a divisor of .*, \[64\]",
+        ),
         ({"kind": "finalmlp", "stream_gates": [["user"]]}, r"stream_gates=\[\['user'\]\].*give two, of which one"),
     ],
 )
