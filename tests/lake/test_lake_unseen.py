@@ -61,6 +61,10 @@ def as_avro(rows, path):
     path.write_bytes(b"Obj\x01\x02\x16avro.schema" + pickle.dumps(rows.to_pylist()))
 
 
+def as_orc(rows, path):
+    pyarrow.orc.write_table(rows, str(path))
+
+
 def as_half_a_parquet(rows, path):
     pq.write_table(rows, path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -76,7 +80,7 @@ def csv_of(rows):
     return sink.getvalue().to_pybytes()
 
 
-UNSEEN = [as_pickle, as_zip, as_tar, as_sqlite, as_avro, as_half_a_parquet, as_notes]
+UNSEEN = [as_orc, as_pickle, as_zip, as_tar, as_sqlite, as_avro, as_half_a_parquet, as_notes]
 
 
 def written_on(path, day):
