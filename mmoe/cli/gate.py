@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mmoe.config import GateConfig, load_params
+from mmoe.errors import EvaluationError
 from mmoe.evaluate.verdict import GateResult, Lift
 from mmoe.settings import load_settings
 
@@ -66,10 +67,17 @@ def gate_command(
     show(result)
     closing = json.dumps(result.model_dump(mode="json"))
     if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(closing + "\n")
+        write(save, closing)
     typer.echo(closing)
     raise typer.Exit(EXIT[result.verdict])
+
+
+def write(path: Path, closing: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(closing + "\n")
+    except OSError as error:
+        raise EvaluationError(f"--save {path}: not written ({error.strerror}); give another place.") from error
 
 
 def show(result: GateResult) -> None:

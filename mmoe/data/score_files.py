@@ -4,25 +4,31 @@ docs/score-sets.md is the contract. What is not there gets a plain default; what
 count.
 """
 
-import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from mmoe.data.score_set import Codes, ScoreSet, Slicing, flat, group_codes
+from mmoe.data.score_set import Codes, ScoreSet, Slicing, group_codes
+from mmoe.data.score_tables import (
+    GROUP,
+    parquet_files,
+    plain,
+    read_tables,
+    refuse_absent,
+    refuse_nested,
+    wanted_columns,
+)
 from mmoe.data.scores import all_learned, learned_days
 from mmoe.errors import EvaluationError, NoScoresError
 
-GROUP, ONLY_HEAD = "group_id", "score"
+ONLY_HEAD = "score"
 MOST_SLICES = 1000
 Values = npt.NDArray[np.float32]
 SMALLEST = 1e-7
@@ -39,6 +45,7 @@ def read_score_files(sources: Sequence[Path], *, cluster: str | None, slices: Se
     table, metadata = read_tables(files, wanted_columns(cluster, slices))
     origin = str(sources[0])
     refuse_absent(table, files[0], cluster)
+    refuse_nested(table, files[0], ("example_id", "head", cluster or GROUP, *slices))
     layout = lay_out(table, origin)
     grouping = cluster or (GROUP if GROUP in table.column_names else None)
     weighted = "weight" in table.column_names
@@ -87,55 +94,6 @@ class Layout:
         return found
 
 
-def parquet_files(sources: Sequence[Path]) -> list[Path]:
-    files = []
-    for source in sources:
-        found = sorted(source.rglob("*.parquet")) if source.is_dir() else [source]
-        if not found or not all(path.is_file() for path in found):
-            raise NoScoresError(f"{source}: no Parquet file there; give a score set's file or its folder.")
-        files += found
-    return files
-
-
-def wanted_columns(cluster: str | None, slices: Sequence[str]) -> set[str]:
-    known = {"example_id", "head", "logit", "probability", "label", "weight", "day", "model_digest", GROUP}
-    return known | set(slices) | ({cluster} if cluster else set())
-
-
-def read_tables(files: Sequence[Path], wanted: set[str]) -> tuple[pa.Table, list[dict[str, str]]]:
-    tables, metadata = [], []
-    for path in files:
-        try:
-            with pq.ParquetFile(path) as file:
-                stored = file.schema_arrow.metadata or {}
-                tables.append(file.read([name for name in file.schema_arrow.names if name in wanted]))
-        except (OSError, pa.ArrowException) as error:
-            raise EvaluationError(
-                f"{path}: not readable as Parquet ({type(error).__name__}); write it again."
-            ) from error
-        metadata.append({key.decode(): value.decode(errors="replace") for key, value in stored.items()})
-    try:
-        together = pa.concat_tables(
-            [table.replace_schema_metadata(None) for table in tables], promote_options="permissive"
-        )
-    except pa.ArrowException as error:
-        raise EvaluationError(f"{files[0]} and others: columns differ in type; write them alike.") from error
-    return together, metadata
-
-
-def refuse_absent(table: pa.Table, origin: Path, cluster: str | None) -> None:
-    present = set(table.column_names)
-    needed = {"example_id": "example_id", "label": "label", "logit": "logit"} | ({cluster: cluster} if cluster else {})
-    if "probability" in present:
-        del needed["logit"]
-    absent = [name for name in needed if name not in present]
-    if absent:
-        stored = sorted(pq.read_schema(origin).names)
-        close = difflib.get_close_matches(absent[0], stored, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "; see docs/score-sets.md."
-        raise EvaluationError(f"{origin}: no column {', '.join(absent)} among {', '.join(stored)}{hint}")
-
-
 def lay_out(table: pa.Table, origin: str) -> Layout:
     ids = plain(table["example_id"])
     names = plain(table["head"]).cast(pa.string()) if "head" in table.column_names else pa.repeat(ONLY_HEAD, len(table))
@@ -167,11 +125,15 @@ def lay_out(table: pa.Table, origin: str) -> Layout:
 def logits_of(table: pa.Table, origin: str) -> Values:
     name = "logit" if "logit" in table.column_names else "probability"
     found = numbers(table, name, origin)
-    broken = int(np.count_nonzero(~np.isfinite(found)))
+    with np.errstate(over="ignore"):
+        served = found.astype(np.float32)
+    broken = int(np.count_nonzero(~np.isfinite(served)))
     if broken:
-        raise EvaluationError(f"{origin}: {name}: {broken} values are null or not finite; the model is unusable.")
+        raise EvaluationError(
+            f"{origin}: {name}: {broken} values are null or not finite as float32; the model is unusable."
+        )
     if name == "logit":
-        return found.astype(np.float32)
+        return served
     outside = int(np.count_nonzero((found < 0) | (found > 1)))
     if outside:
         raise EvaluationError(f"{origin}: probability: {outside} values outside 0 to 1; name the column `logit`?")
@@ -240,9 +202,3 @@ def digest_of(table: pa.Table, metadata: Sequence[dict[str, str]], files: Sequen
         with path.open("rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
     return digest.hexdigest()
-
-
-def plain(column: Any) -> pa.Array:
-    """One array, dictionaries decoded."""
-    values = flat(column)
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values

@@ -74,7 +74,9 @@ def judge_calibration(profile: ProfileConfig, found: Calibration, reach: float) 
 def judge_score_shift(profile: ProfileConfig, head: str, shift: float) -> Finding:
     most = profile.max_score_shift
     word: Word = "fail" if shift > most else "pass"
-    reason = f"population stability index of the scores {shift:.3f}; {'more' if shift > most else 'at most'} {most:g}"
+    reason = (
+        f"population stability index of the scores {shift:.3f}; {'more than' if shift > most else 'at most'} {most:g}"
+    )
     return Finding(rule="score shift", head=head, verdict=word, reason=reason)
 
 

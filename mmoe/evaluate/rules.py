@@ -81,11 +81,14 @@ def within(bounds: Bounds) -> str:
 
 def too_small(comparison: Comparison, lift: Lift, bounds: Bounds) -> Finding:
     """Hardly any labels: a primary head cannot be judged, a slice proves nothing, a guardrail does not object."""
+    if lift.head is None:
+        reason = "a primary head has no scores of both models, or too few of a class, so there is no mean over them"
+        return found(bounds.rule, lift, "fail", reason)
     reason = (
         f"{lift.positives:,} positives of {lift.rows:,} rows: fewer than {comparison.config.min_positives} of a class "
         "prove nothing"
     )
-    if bounds.rule in {"lift", "head"}:
+    if bounds.rule == "head":
         return found(bounds.rule, lift, "fail", reason)
     word: Word = "pass" if bounds.prove is None else "inconclusive"
     return found("slice too small" if bounds.rule == "slice" else bounds.rule, lift, word, reason)

@@ -182,6 +182,9 @@ def test_weights_are_honoured(write):
         (lambda f: f.assign(weight=0.0), "weight: 1000 values are not positive"),
         (lambda f: f.drop(columns="logit").assign(probability=2.0), "probability: 1000 values outside 0 to 1"),
         (lambda f: f.assign(logit="x"), "logit is of type"),
+        (lambda f: f.assign(logit=1e300), "logit: 1000 values are null or not finite as float32"),
+        (lambda f: f.assign(view_type=[["home_feed"]] * len(f)), "view_type is of type list"),
+        (lambda f: f.assign(example_id=[{"a": each} for each in f.example_id]), "example_id is of type struct"),
         (lambda f: f.assign(day="yesterday"), "day: not every value is a date"),
         (lambda f: f.assign(model_digest=np.where(f.example_id % 2, "a", "b")), "scores of 2 models"),
         (lambda f: f.iloc[:0], "no rows"),
@@ -191,6 +194,28 @@ def test_what_is_wrong_is_refused_by_column_and_count_and_never_by_value(write, 
     champion, challenger = frames(1000)
     with pytest.raises(EvaluationError, match=message):
         judge(write(champion, change(challenger)))
+
+
+def test_a_column_that_is_there_twice_is_named(write, tmp_path):
+    champion, challenger = write(*frames(1000))
+    table = pq.read_table(challenger)
+    pq.write_table(table.append_column("logit", table["logit"]), challenger)
+    with pytest.raises(EvaluationError, match="column logit is there more than once"):
+        judge((champion, challenger))
+
+
+def test_a_primary_head_that_a_side_lacks_fails_by_name_and_so_does_the_mean(write):
+    champion, challenger = frames(2000, heads=("click", "save"))
+    result = judge(write(champion, challenger[challenger["head"] == "click"]))
+    failed = {(each.rule, each.head): each.reason for each in result.findings if each.verdict == "fail"}
+    assert "no scores for this head" in failed["head present", "save"]
+    assert "no mean over them" in failed["lift", None]
+
+
+def test_a_place_that_cannot_be_written_is_an_error_that_names_it(write, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, result, found = run(*write(*frames(1000)), "--save", tmp_path / "taken" / "result.json", cwd=tmp_path)
+    assert code == 1 and "--save" in result["error"] and "Traceback" not in found.stderr
 
 
 def test_days_of_the_rows_are_compared_with_the_days_that_a_file_says_were_learned(write, tmp_path):
