@@ -16,7 +16,6 @@ from mmoe.lake.reader import Partition
 from mmoe.model.network import build_network
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable
-from mmoe.train.device import compute_device
 from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.losses import LISTWISE
@@ -87,7 +86,7 @@ class BatchRun:
     ) -> tuple[Trainable, Fit]:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
-        network = build_network(network_spec(self.schema, self.model), self.params.seed).to(compute_device(group.world))
+        network = build_network(network_spec(self.schema, self.model), self.params.seed).to(group.device)
         optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share"}))
         loop = Loop(
             network=network,

@@ -8,9 +8,15 @@ from mmoe.data.batch import Batch
 from mmoe.model.network import Network, Outputs
 
 
-def compute_device(processes: int = 1) -> torch.device:
-    """The GPU, or the CPU where there is none, CUDA_VISIBLE_DEVICES hides it, or several processes talk over gloo."""
-    return torch.device("cuda" if torch.cuda.is_available() and processes == 1 else "cpu")
+def compute_device() -> torch.device:
+    """The GPU, or the CPU where there is none, or CUDA_VISIBLE_DEVICES hides it."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def own_gpu(place: int, processes: int) -> torch.device | None:
+    """That of the process at this place among those of its machine; None where the machine has not one for each."""
+    enough = torch.cuda.is_available() and torch.cuda.device_count() >= processes
+    return torch.device("cuda", place) if enough else None
 
 
 def native_bfloat16(device: torch.device) -> bool:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from mmoe.data.batch import Batch
 from mmoe.data.order import Shard
 from mmoe.errors import ConfigError, TrainingError
+from mmoe.train.device import compute_device, own_gpu
 from mmoe.train.objective import Losses, Part
 from mmoe.train.optim import Optimizer, sum_by_row
 
@@ -49,6 +50,8 @@ class Processes:
 
     rank: int = 0
     world: int = 1
+    gpu: torch.device | None = None
+    """This one's own, among several processes."""
     shard_rows: int = 0
     """Tables of at least so many rows are shared out over the processes; 0: each process holds all tables."""
 
@@ -56,6 +59,11 @@ class Processes:
     def leads(self) -> bool:
         """The first process alone writes, tells and registers."""
         return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """What this process computes on."""
+        return compute_device() if self.world == 1 else self.gpu or torch.device("cpu")
 
     @property
     def shard(self) -> Shard:
@@ -72,7 +80,7 @@ class Processes:
         rows = 0 if batch is None else len(batch)
         if self.world == 1:
             return Step(rows=rows, part=None, asked=ask)
-        labelled_T = torch.zeros(heads) if batch is None else (~batch.labels_BH.isnan()).sum(dim=0)
+        labelled_T = torch.zeros(heads) if batch is None else (~batch.labels_BH.isnan()).sum(dim=0).cpu()
         own = torch.cat([labelled_T.double(), torch.tensor([rows, ask and self.leads], dtype=torch.float64)])
         total = self.summed(own)
         share = own / total.clamp(min=1)
@@ -122,7 +130,7 @@ class Processes:
 
     def _sum_dense(self, parameters: list[nn.Parameter]) -> None:
         """A parameter without a gradient on every process keeps none: it takes no part in the network's losses."""
-        present = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.float32)
+        present = parameters[0].new_tensor([parameter.grad is not None for parameter in parameters])
         gradients = [p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in parameters]
         total = self.summed(torch.cat([present, *gradients]))
         sizes = [parameter.numel() for parameter in parameters]
@@ -134,7 +142,7 @@ class Processes:
         """The rows stand one process after another; `sum_by_row` then sums in the same order on each."""
         width = table.shape[1]
         if table.grad is None:
-            rows, values = torch.empty(0, dtype=torch.int64), table.new_empty(0, width)
+            rows, values = table.new_empty(0, dtype=torch.int64), table.new_empty(0, width)
         else:
             rows, values = sum_by_row(table.grad)
         counts = [int(count) for count in self.gathered(torch.tensor([len(rows)]))]
@@ -149,10 +157,11 @@ class Processes:
         table.grad = torch.sparse_coo_tensor(indices, summands, table.shape, check_invariants=False)
 
     def total(self, losses: Losses) -> Losses:
-        """The losses of the whole step, of each process's part of them."""
+        """The losses of the whole step, of each process's part of them, on the CPU."""
         if self.world == 1:
             return losses
-        summed = self.summed(torch.cat([losses.total.detach().view(1), losses.distillation.view(1), losses.task]))
+        own = torch.cat([losses.total.detach().view(1), losses.distillation.view(1), losses.task])
+        summed = self.summed(own.cpu())
         return Losses(total=summed[0], distillation=summed[1], task=summed[2:])
 
     def refuse_difference(self, tensors: Mapping[str, Tensor]) -> None:
@@ -161,7 +170,7 @@ class Processes:
             return
         total = hashlib.sha256()
         for name in sorted(tensors):
-            total.update(tensors[name].detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            total.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         digests = self.gathered(torch.frombuffer(bytearray(total.digest()), dtype=torch.uint8))
         if any(not torch.equal(digests[0], other) for other in digests[1:]):
             raise TrainingError(
@@ -180,9 +189,13 @@ def processes(shard_rows: int = 0) -> Iterator[Processes]:
         yield ALONE
         return
     die_with_parent()
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    gpu = own_gpu(int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", world)))
+    if gpu is not None:
+        torch.cuda.set_device(gpu)
+    dist.init_process_group("gloo" if gpu is None else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
     try:
-        yield Processes(rank=dist.get_rank(), world=dist.get_world_size(), shard_rows=shard_rows)
+        yield Processes(rank=rank, world=world, gpu=gpu, shard_rows=shard_rows)
     finally:
         dist.destroy_process_group()
 

@@ -15,7 +15,6 @@ from mmoe.errors import ConfigError, SchemaError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable, load_trainable
-from mmoe.train.device import compute_device
 from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
@@ -98,7 +97,7 @@ class IncrementalRun:
         self, progress: ReportProgress | None, group: Processes, checkpoints: Checkpoints
     ) -> tuple[Trainable, Fit]:
         config, rates = self.params.train, self.params.train.optimizer
-        network, schema = self.start.network.to(compute_device(group.world)), self.start.state.data_schema
+        network, schema = self.start.network.to(group.device), self.start.state.data_schema
         optimizer = build_optimizer(
             network,
             group,

@@ -65,7 +65,7 @@ class Objective:
         weights = torch.tensor([self.head_weights.get(head, 1.0) for head in self.heads], device=task.device)
         distilled = self._distilled(outputs.distilled, batch)
         if part is not None:
-            task, distilled = task * part.labelled_T, distilled * part.rows
+            task, distilled = task * part.labelled_T.to(task.device), distilled * part.rows
         total = task.mul(weights).sum() + distilled
         if self.balance and outputs.gates_TBE is not None:
             total = total + self.balance * load_imbalance(outputs.gates_TBE) * (part.rows if part else 1.0)

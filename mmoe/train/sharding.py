@@ -136,7 +136,7 @@ class ShardedOptimizer(Optimizer):
 
     def idle(self) -> None:
         """Answer the other processes, who ask for rows and send gradients, in a step without rows of one's own."""
-        found = [blocks.look_up(torch.empty(0, dtype=torch.int64)) for blocks in self.blocks.values()]
+        found = [blocks.look_up(blocks.weight.new_empty(0, dtype=torch.int64)) for blocks in self.blocks.values()]
         torch.cat([each.flatten() for each in found]).sum().backward()  # type: ignore[no-untyped-call]
 
     def state(self) -> dict[str, Tensor]:

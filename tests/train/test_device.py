@@ -12,7 +12,8 @@ from mmoe.data.order import Position
 from mmoe.data.rows import Layout
 from mmoe.model.network import Network, NetworkSpec, build_network
 from mmoe.steps.peers import LABELS, model_config
-from mmoe.train.device import compute_device, fed, native_bfloat16, outputs_in
+from mmoe.train.device import compute_device, fed, native_bfloat16, outputs_in, own_gpu
+from mmoe.train.distributed import Processes
 from mmoe.train.gpu_benchmark import gpu_rate, product_rate
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
@@ -59,6 +60,17 @@ def test_no_part_of_a_step_stays_on_the_cpu_when_the_rest_is_elsewhere(monkeypat
     assert losses.total.device.type == losses.task.device.type == "meta"
     dense = [parameter for name, parameter in network.named_parameters() if not name.startswith("embeddings.")]
     assert {gradient.device.type for gradient in torch.autograd.grad(losses.total, dense)} == {"meta"}
+
+
+def test_each_process_has_a_gpu_of_its_own_where_the_machine_has_as_many(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [own_gpu(place, 2) for place in (0, 1)] == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert own_gpu(0, 3) is None
+    assert Processes(world=2, gpu=own_gpu(1, 2)).device == torch.device("cuda", 1)
+    assert (Processes().device.type, Processes(world=3).device.type) == ("cuda", "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert own_gpu(1, 2) is None and Processes().device == CPU
 
 
 def test_a_step_in_bfloat16_is_close_to_one_in_float32_and_leaves_float32_weights() -> None:
