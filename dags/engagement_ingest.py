@@ -6,6 +6,7 @@ from airflow.sdk import DAG
 
 from mmoe_airflow.assets import FRESH_PARTITION, PARTITION, RETRYING
 from mmoe_airflow.calendar import by_partition, log_end
+from mmoe_airflow.late import in_time
 from mmoe_airflow.step import Step
 
 DOC = """
@@ -19,6 +20,9 @@ DOC = """
 - `mature` publishes earlier days anew where rows have come late or labels have become final.
   Red: one of *those* days did not pass; its earlier publication stays, and this day is published.
 - `offer_training` announces the day to `incremental_training`; skipped in a backfill.
+
+A run that has not succeeded five hours after it was queued has **missed its deadline**: `mmoe watch` looks what is
+missing, the *Monitoring* page shows it, and `MMOE_ALERT_URL` is told. Not in a backfill.
 
 **Backfill** a range from *Trigger → Backfill* on this DAG; choose *missing and errored runs* to fill gaps after late or
 corrected files. A backfill never trains or promotes a model and never brings back an expired day.
@@ -34,6 +38,7 @@ with DAG(
     end_date=log_end(),
     catchup=False,
     max_active_runs=4,
+    deadline=in_time(),
     tags=["data"],
     default_args={**RETRYING, "execution_timeout": timedelta(hours=2)},
 ):

@@ -1,4 +1,4 @@
-"""Tell a person that a task has failed for good."""
+"""Tell a person what has failed for good."""
 
 import json
 import logging
@@ -12,13 +12,16 @@ LOG = logging.getLogger(__name__)
 
 
 def alert(context: Any) -> None:
-    """An `on_failure_callback`: posts {"text": …}, as chat systems take it, to MMOE_ALERT_URL; without it, logs only.
-
-    The text holds the task, its run and its error, which names days, heads and counts. The address may hold a secret,
-    so it is never logged.
-    """
+    """An `on_failure_callback`: sends the task, its run and its error, which names days, heads and counts."""
     task = context["ti"]
-    text = f"{task.dag_id}.{task.task_id} failed in run {task.run_id}: {context.get('exception')}"
+    send(f"{task.dag_id}.{task.task_id} failed in run {task.run_id}: {context.get('exception')}")
+
+
+def send(text: str) -> None:
+    """Posts {"text": …}, as chat systems take it, to MMOE_ALERT_URL; without it, logs only.
+
+    The address may hold a secret, so it is never logged.
+    """
     LOG.error("%s", text)
     address = os.environ.get(URL)
     if not address:

@@ -35,6 +35,10 @@ def main(folder: str) -> None:
             "tags": sorted(dag.tags),
             "doc": bool(dag.doc_md),
             "params": sorted(dag.params),
+            "deadlines": [
+                [alert.reference.reference_name, alert.interval.total_seconds() / 3600, alert.callback.path]
+                for alert in dag.deadline or ()
+            ],
             "max_active_runs": dag.max_active_runs,
             "catchup": dag.catchup,
             "lines": len(Path(dag.fileloc).read_text().splitlines()),

@@ -80,6 +80,12 @@ def test_a_rollback_goes_first_and_waits_half_an_hour_at_most_for_the_change_bef
         assert dag["weights"][task] < inspected["dags"]["rollback"]["weights"]["rollback"]
 
 
+def test_a_day_that_is_not_published_before_monitoring_looks_has_missed_a_deadline(inspected):
+    """Counted from when the run is queued, 02:00 UTC: a partition's run has no logical date to count from."""
+    found = {dag_id: dag["deadlines"] for dag_id, dag in inspected["dags"].items() if dag["deadlines"]}
+    assert found == {"engagement_ingest": [["DagRunQueuedAtDeadline", 5.0, "mmoe_airflow.late.look"]]}
+
+
 def test_training_and_promotion_have_pools(inspected):
     batch = inspected["dags"]["batch_training"]["pools"]
     assert {batch[task] for task in ("score_teacher", "train", "catch_up", "evaluate")} == {"training"}
