@@ -6,7 +6,7 @@ from datetime import date
 from mmoe.config import RetentionConfig
 from mmoe.errors import CorruptionError
 from mmoe.lake import ledger
-from mmoe.lake.expiry import Look, decide, unseen
+from mmoe.lake.expiry import Look, decide, is_behind, unseen
 from mmoe.lake.files import printable
 from mmoe.lake.holders import Copy
 from mmoe.lake.holds import Hold, read_holds
@@ -43,10 +43,19 @@ class Unseen(Frozen):
     """The newest day that it may hold: it goes as a whole when that is behind the horizon."""
     dated: bool
     """False: neither its rows nor a folder that can be believed say the day; it is when the file was written."""
+    behind: bool = False
+    """It holds rows behind a horizon, which cannot be taken out of it since another part of it is damaged."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is known to be wrong with it."""
+        return self.dated and not self.behind
 
     @property
     def sentence(self) -> str:
         tells = "cannot be looked into" if self.dated else "cannot be looked into, or tells no day that can be believed"
+        if self.behind:
+            tells = "holds rows behind the horizon and is damaged, so that they cannot be taken out of it"
         return (
             f"{self.key} {tells}: it goes as a whole once {self.day} is behind the horizon; before that, deliver its "
             "rows as Parquet, CSV or JSON lines below their day's dt=YYYY-MM-DD folder, or delete it."
@@ -79,7 +88,7 @@ class AuditReport(Frozen):
     @property
     def remarks(self) -> list[str]:
         """Of what is no finding, since it has a day, but was not seen to be clean."""
-        return [each.sentence for each in self.unseen if each.dated]
+        return [each.sentence for each in self.unseen if each.is_clean]
 
     @property
     def findings(self) -> list[str]:
@@ -90,7 +99,7 @@ class AuditReport(Frozen):
             *(f"{_what(item)} is overdue; run retention apply." for item in self.overdue),
             *(f"{key} holds rows of no known day; move it below a dt=YYYY-MM-DD folder or delete it."
               for key in self.undated),
-            *(each.sentence for each in self.unseen if not each.dated),
+            *(each.sentence for each in self.unseen if not each.is_clean),
         ]  # fmt: skip
 
 
@@ -149,6 +158,7 @@ def _left(
             key=printable(f"{copy.holder}:{copy.key}"),
             day=rules.newest_day(copy),
             dated=not (copy.guessed or rules.misdated(copy)),
+            behind=is_behind(copy, rules, look),
         )
         for copy in unseen(copies, rules, look)
     )

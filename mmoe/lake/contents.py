@@ -73,10 +73,13 @@ class Keyed(NamedTuple):
     """(N,)"""
 
 
-def inspect(path: Path, schema: Schema, day: date | None, *, own_days: bool = True) -> Contents | None:
+def inspect(
+    path: Path, schema: Schema, day: date | None, *, own_days: bool = True, whole: bool = False
+) -> Contents | None:
     """What the file holds; None for a file without rows of the log.
 
-    `day` stands in for rows that do not say theirs; with `own_days` False, every row counts to it. Raises LakeError
+    `day` stands in for rows that do not say theirs; with `own_days` False, every row counts to it. With `whole`, a file
+    that is damaged in any column is not readable, rather than in those that matter here. Raises LakeError
     when the system will not read the file, FileNotFoundError when it is gone.
     """
     found = Contents(Counter(), Counter())
@@ -85,7 +88,7 @@ def inspect(path: Path, schema: Schema, day: date | None, *, own_days: bool = Tr
             if blocks is None or layout is None:
                 return None
             layout = layout if own_days else layout._replace(time=None)
-            for block in blocks.read(layout.columns):
+            for block in blocks.read(None if whole else layout.columns):
                 _count(block, schema, layout, day, found)
     except FileNotFoundError:
         raise
@@ -168,7 +171,8 @@ def _count(block: pa.Table, schema: Schema, layout: Layout, day: date | None, fo
 def _known_labels(block: pa.Table, layout: Layout) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     if layout.head is None:
         for label, column in layout.labels.items():
-            yield label, known_label(block, column)
+            if column in block.column_names:
+                yield label, known_label(block, column)
         return
     heads = _values(block, layout.head)
     known = known_label(block, LABEL)

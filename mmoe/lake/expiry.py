@@ -1,10 +1,10 @@
 """Which copies go, which are rewritten, and which stay: pure decisions over listings, horizons and holds."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mmoe.lake.contents import Contents, Place
 from mmoe.lake.holders import LAKE, LANDING, LATE, Copy
@@ -12,8 +12,10 @@ from mmoe.lake.holds import Hold, held_whole
 from mmoe.lake.horizon import Horizon
 from mmoe.lake.partitions import ENGAGEMENT, manifest_key
 
-Look = Callable[[Copy], Contents | None]
-"""What a current copy holds; None: no rows of the log."""
+
+class Look(Protocol):
+    def __call__(self, copy: Copy, *, whole: bool = False) -> Contents | None:
+        """What a current copy holds; None: no rows of the log. `whole`: all of it must be readable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +173,14 @@ def _of_copy(copy: Copy, rules: Rules, look: Look) -> Iterator[Action]:
             yield Action(copy)
         return
     removal = rules.removal(contents)
-    if removal.anything:
-        yield Action(copy, removal if rewritable(copy) and removal.stay else None)
+    if not removal.anything:
+        return
+    if not (rewritable(copy) and removal.stay):
+        yield Action(copy)
+    elif not _is_spoilt(copy, look):
+        yield Action(copy, removal)
+    elif rules.removes_unseen(copy):
+        yield Action(copy)
 
 
 def unseen(copies: Iterable[Copy], rules: Rules, look: Look) -> list[Copy]:
@@ -182,10 +190,22 @@ def unseen(copies: Iterable[Copy], rules: Rules, look: Look) -> list[Copy]:
         if copy.holder != LANDING or copy.day is None or not copy.size or not rules.looks_into(copy):
             continue
         contents = look(copy)
-        if copy.guessed or contents is None or not contents.readable:
+        if copy.guessed or contents is None or not contents.readable or is_behind(copy, rules, look):
             found.append(copy)
     gone = {action.copy for action in decide(found, rules, look)}
     return [copy for copy in found if copy not in gone]
+
+
+def is_behind(copy: Copy, rules: Rules, look: Look) -> bool:
+    """Whether a landing file is seen to hold what must go, but is damaged, so that it cannot be taken out of it."""
+    contents = look(copy)
+    return contents is not None and contents.readable and rules.removal(contents).anything and _is_spoilt(copy, look)
+
+
+def _is_spoilt(copy: Copy, look: Look) -> bool:
+    """A landing file of which some column cannot be read: nobody can ingest or rewrite it."""
+    whole = look(copy, whole=True) if copy.holder == LANDING else None
+    return whole is not None and not whole.readable
 
 
 def _rows_of(copy: Copy, look: Look) -> Contents | None:

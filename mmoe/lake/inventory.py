@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 from mmoe.errors import CorruptionError
 from mmoe.lake import ledger
@@ -77,17 +78,17 @@ def _is_accounted_for(copy: Copy, manifest: Manifest | None) -> bool:
 
 
 def looking_into(stores: Stores) -> Look:
-    """A look at what current copies hold; each is read once."""
-    seen: dict[tuple[str, str], Contents | None] = {}
+    """A look at what current copies hold; each is read once, and once more as a whole where that is asked."""
+    seen: dict[tuple[str, str, bool], Contents | None] = {}
 
-    def look(copy: Copy) -> Contents | None:
-        place = (copy.holder, copy.key)
+    def look(copy: Copy, *, whole: bool = False) -> Contents | None:
+        place = (copy.holder, copy.key, whole)
         if place not in seen:
             whole_day = copy.holder == LAKE and copy.kind == ENGAGEMENT
             try:
                 path = stores.holder(copy.holder).local(copy)
-                symlink = path.is_symlink()
-                seen[place] = None if symlink else inspect(path, stores.schema, copy.day, own_days=not whole_day)
+                looked = partial(inspect, path, stores.schema, copy.day, own_days=not whole_day, whole=whole)
+                seen[place] = None if path.is_symlink() else looked()
             except FileNotFoundError:  # gone since it was listed
                 seen[place] = None
         return seen[place]

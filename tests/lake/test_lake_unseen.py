@@ -151,6 +151,23 @@ def test_a_folder_dated_in_the_future_hides_nothing_beyond_the_day_its_file_was_
     assert not path.exists()
 
 
+def test_links_are_named_and_not_followed(stores, landing, tmp_path):
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    pq.write_table(raw_rows(DAYS[0]), outside / "rows.parquet")
+    folder = landing / f"dt={DAYS[3]}"
+    folder.mkdir(parents=True)
+    (folder / "folder").symlink_to(outside)
+    (folder / "file").symlink_to(outside / "rows.parquet")
+    expire(stores, KEEP_FOUR)
+    assert [each.key for each in audit(stores, AS_OF, KEEP_FOUR).unseen] == [
+        f"landing:dt={DAYS[3]}/file", f"landing:dt={DAYS[3]}/folder",
+    ]  # fmt: skip
+    expire(stores, KEEP_FOUR, AS_OF + timedelta(days=2))
+    assert not folder.exists()
+    assert (outside / "rows.parquet").exists()
+
+
 def test_a_hold_keeps_a_file_that_may_hold_its_rows(stores, landing):
     loose = placed(landing, as_pickle, "", DAYS[1])
     dated = placed(landing, as_pickle, f"dt={DAYS[0]}", DAYS[1])
