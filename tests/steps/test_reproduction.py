@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,15 @@ def test_a_daily_update_replays_learned_days_that_are_retained_and_says_so(conte
     inputs = open_client(context.settings).get_run(version.run_id).inputs.dataset_inputs
     uses = {each.dataset.name: each.tags[0].value for each in inputs}
     assert uses == {f"dt={DAYS[5]}": "replay"} | {f"dt={day}": "training" for day in DAYS[6:9]}
+
+
+def test_a_replayed_day_that_has_expired_since_the_plan_is_refused(context):
+    reproduce_step(context, "3", project_of(context))
+    fresh, plan = plan_of(context)
+    expiring = DAYS[5] + timedelta(days=PARAMS["retention"]["days"] + 1)
+    retention_apply_step(context, expiring, expiring, confirmed_by="test", dry_run=False)
+    with pytest.raises(PartitionExpiredError, match=f"day={DAYS[5]}: behind the retention horizon {DAYS[6]}"):
+        train_plan(fresh, plan)
 
 
 def train_first(context, plan):
