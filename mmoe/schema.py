@@ -65,9 +65,17 @@ class Categorical(Frozen):
     column: str | None = None
     type: Literal["int", "string"] = "string"
     buckets: int = Field(ge=1, le=2**31 - 2)
-    """Rows of the hashed embedding table, beside one row for a missing value."""
+    """Rows of the embedding table, beside one row for a missing value."""
+    ids: Literal["hashed", "dense"] = "hashed"
+    """Which row a value has: one by its hash, or, of whole numbers counted from 0 without gaps, one of its own."""
     dim: int | None = Field(default=None, ge=1)
     """Embedding width; the model's default when absent."""
+
+    @model_validator(mode="after")
+    def _dense_ids_are_whole_numbers(self) -> Self:
+        if self.ids == "dense" and self.type != "int":
+            raise ValueError(f"type={self.type!r}: dense ids are whole numbers; say type: int, or ids: hashed")
+        return self
 
 
 class Multivalued(Categorical):
@@ -179,7 +187,12 @@ class Schema(Frozen):
     def fingerprint(self) -> str:
         """sha256 over everything that a partition's content or a model's inputs depend on: neither `source` nor
         `slices`."""
-        return digest_of(self.model_dump(mode="json", exclude={"source", "slices"}))
+        content = self.model_dump(mode="json", exclude={"source", "slices"})
+        for features in (content["features"]["categorical"], content["features"]["multivalued"]):
+            for feature in features.values():
+                if feature["ids"] == "hashed":  # what was not there in the first release counts where it is used
+                    del feature["ids"]
+        return digest_of(content)
 
     @property
     def slices_digest(self) -> str:

@@ -39,15 +39,15 @@ class LoaderRate(Frozen):
     """Of the process, what it imports included."""
 
 
-def workload_schema(labels: Sequence[str], *, spread: int = 1) -> Schema:
-    """The workload's features, with `spread` hash buckets for each id that can occur."""
-    ids = {f"c{index}": {"type": "int", "buckets": spread * size} for index, size in enumerate(IDS)}
+def workload_schema(labels: Sequence[str], ids: str = "hashed") -> Schema:
+    """The workload's features, a row of the embedding table for each id that can occur."""
+    features = {f"c{index}": {"type": "int", "buckets": size, "ids": ids} for index, size in enumerate(IDS)}
     return Schema.model_validate(
         {
             "name": "workload",
             "view_type": {"values": ["all"]},
             "group_id": "c0",
-            "features": {"categorical": ids, "numeric": {name: {} for name in NUMBERS}},
+            "features": {"categorical": features, "numeric": {name: {} for name in NUMBERS}},
             "labels": {label: {} for label in labels},
         }
     )

@@ -2,15 +2,16 @@
 """Canonical Arrow rows to model inputs: hashed ids, standardised numbers, bags, labels. No Python per row."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmoe.data.hashing import MISSING, hash_rows, hash_words
+from mmoe.data.hashing import MISSING, dense_rows, hash_rows, hash_words
 from mmoe.data.moments import Moment, Moments, Values, transformed
 from mmoe.data.rows import Bags, Floats, Ints, Layout, Rows, Words
 from mmoe.errors import SchemaError
 from mmoe.lake.partitions import GROUP_ID
-from mmoe.schema import EVENT_ID, VIEW_TYPE, Multivalued, Numeric, Schema
+from mmoe.schema import EVENT_ID, VIEW_TYPE, Categorical, Multivalued, Numeric, Schema
 
 IDENTITY = [EVENT_ID, GROUP_ID]
 
@@ -77,7 +78,7 @@ def encode(
 def _fill_categories(categorical_NC: Words, table: pa.Table, schema: Schema, moments: Moments) -> None:
     features = schema.features
     for index, (name, feature) in enumerate(features.categorical.items()):
-        categorical_NC[:, index] = hash_rows(_flat(table[name]), name, feature.buckets)
+        categorical_NC[:, index] = embedding_rows(_flat(table[name]), name, feature)
     cut = [name for name in features.numeric if moments[name].edges is not None]
     for index, name in enumerate(cut, start=len(features.categorical)):
         categorical_NC[:, index] = bucketed(transformed(table[name], features.numeric[name]), moments[name])
@@ -99,6 +100,13 @@ def _float32(column: pa.ChunkedArray, feature: Numeric) -> Floats:
     return transformed(column, feature).astype(np.float32)
 
 
+def embedding_rows(values: pa.Array, name: str, feature: Categorical) -> npt.NDArray[np.int32]:
+    """(N,) ids -> (N,) embedding rows, 0 where missing."""
+    if feature.ids == "dense":
+        return dense_rows(values, feature.buckets)
+    return hash_rows(values, name, feature.buckets)
+
+
 def bucketed(values: Values, moment: Moment) -> Ints:
     """(N,) values with NaN for missing -> (N,) embedding rows: 0 for missing, else 1 + the number of edges below."""
     rows = np.searchsorted(np.array(moment.edges), values, side="right").astype(np.int64) + 1
@@ -115,7 +123,7 @@ def group_codes(column: pa.ChunkedArray) -> Ints:
 def _bags(column: pa.ListArray, name: str, feature: Multivalued) -> Bags:
     """Lists of N rows -> hashed bags. A null or empty list is a bag of the one missing row."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    hashed = hash_rows(column.flatten(), name, feature.buckets)
+    hashed = embedding_rows(column.flatten(), name, feature)
     counts = np.maximum(lengths, 1)
     values = np.full(counts.sum(), MISSING, dtype=np.int64)
     values[np.repeat(lengths > 0, counts)] = hashed

@@ -1,4 +1,4 @@
-"""Ids to embedding rows: exact for 64-bit integers, equal for equal text, and never through floating point.
+"""Ids to embedding rows, by hash or by count: exact for 64-bit integers, equal for equal text, never through floats.
 
 The hash is part of a trained model. Changing it needs a new HASH_VERSION, which checkpoints carry.
 """
@@ -28,11 +28,25 @@ def hash_rows(values: pa.Array, name: str, buckets: int) -> npt.NDArray[np.int32
     """
     if pa.types.is_integer(values.type):
         integers = _integers(values)
-        small = _all_small(values)
+        small = _within(values, SMALL)
         rows = small_ids(name, buckets).take(integers) if small else to_rows(_hashed(integers, name), buckets)
     else:
         encoded = _encoded(values)
         rows = to_rows(_distinct_words(encoded, name), buckets).take(_codes(encoded))
+    if values.null_count:
+        rows[values.is_null().to_numpy(zero_copy_only=False)] = MISSING
+    return rows
+
+
+def dense_rows(values: pa.Array, buckets: int) -> npt.NDArray[np.int32]:
+    """(N,) int64 ids counted from 0 -> (N,) embedding rows: 0 for null, else 1 + id. An id that is not below `buckets`
+    shares the row of its remainder, so that ids which are newer than the table are not lost.
+    """
+    integers = _integers(values)
+    if not _within(values, buckets):
+        integers = integers % buckets
+    rows = integers.astype(np.int32)
+    rows += 1
     if values.null_count:
         rows[values.is_null().to_numpy(zero_copy_only=False)] = MISSING
     return rows
@@ -96,9 +110,9 @@ def _integers(values: pa.Array) -> npt.NDArray[np.int64]:
     return integers
 
 
-def _all_small(values: pa.Array) -> bool:
+def _within(values: pa.Array, end: int) -> bool:
     bounds = pc.min_max(values)
-    return len(values) > 0 and bounds["min"].is_valid and bounds["min"].as_py() >= 0 and bounds["max"].as_py() < SMALL
+    return len(values) > 0 and bounds["min"].is_valid and bounds["min"].as_py() >= 0 and bounds["max"].as_py() < end
 
 
 def _hashed(integers: npt.NDArray[np.int64], salt: str) -> Words:

@@ -31,7 +31,7 @@ class HashedTable(nn.Module):
         self.features = list(features)
         *starts, total = accumulate(rows, initial=0)
         self.register_buffer("row_offsets", torch.tensor(starts), persistent=False)
-        self.weight = nn.Parameter(torch.randn(total, width) * INIT_STD)
+        self.weight = nn.Parameter(torch.empty(total, width).normal_(std=INIT_STD))
 
 
 class Lookup(HashedTable):

@@ -84,4 +84,6 @@ class Experts(nn.Module):
     def read(self, features_BD: Tensor, kind: str, copies: int) -> Tensor:
         """What a group reads: all copies the same, which MLPs take as one matrix."""
         features_BD = features_BD if kind in TAKES_ZEROS else features_BD[:, : self.width]
-        return features_BD if kind == "mlp" else features_BD.expand(copies, -1, -1)
+        if kind == "mlp":
+            return features_BD
+        return features_BD.unsqueeze(0) if copies == 1 else features_BD.expand(copies, -1, -1)

@@ -1,11 +1,28 @@
 """Where a training computes: on a GPU where there is one, fed ahead from page-locked memory."""
 
+import ctypes
 from collections.abc import Iterable, Iterator
 
 import torch
 
 from mmoe.data.batch import Batch
 from mmoe.model.network import Network, Outputs
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""mallopt(3)'s names."""
+LARGEST_ON_HEAP, KEPT_FREE = 32 << 20, (1 << 31) - 1
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what one step frees for the next. Given back to the kernel, its pages would be faulted in anew at
+    each step, which takes a tenth of the step's time. Where there is no glibc, nothing changes.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_ON_HEAP)
+    mallopt(M_TRIM_THRESHOLD, KEPT_FREE)
 
 
 def compute_device() -> torch.device:

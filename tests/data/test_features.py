@@ -44,6 +44,19 @@ def test_encoding_equals_a_row_by_row_reference(partition, small_schema) -> None
         np.testing.assert_array_equal(rows.labels[index], [np.nan if label is None else label for label in labels])
 
 
+def test_dense_ids_are_encoded_by_their_count_and_hashed_ones_as_ever(partition, small_schema) -> None:
+    categorical = small_schema.features.categorical
+    dense = categorical | {"user_id": categorical["user_id"].model_copy(update={"ids": "dense", "buckets": 10**6})}
+    features = small_schema.features.model_copy(update={"categorical": dense})
+    schema = small_schema.model_copy(update={"features": features})
+    moments = {"age": Moment(mean=0.0, scale=1.0), "quality": Moment(mean=0.0, scale=1.0)}
+    hashed, found = (encode(raw(partition), each, moments).categorical for each in (small_schema, schema))
+    users = raw(partition)["user_id"].to_pylist()
+    assert found[:, 0].tolist() == [0 if user is None else 1 + user % 10**6 for user in users]
+    np.testing.assert_array_equal(found[:, 1], hashed[:, 1])
+    assert schema.fingerprint != small_schema.fingerprint
+
+
 def test_moments_equal_those_of_all_rows_at_once(make_partition, small_schema) -> None:
     partitions = [make_partition(DAY), make_partition(date(2026, 3, 2), rows=77)]
     moments = measure_moments(partitions, small_schema)

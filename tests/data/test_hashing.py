@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmoe.data.hashing import SMALL, GroupShare, hash_rows, hash_words, splitmix64
+from mmoe.data.hashing import SMALL, GroupShare, dense_rows, hash_rows, hash_words, splitmix64
 
 MASK = (1 << 64) - 1
 
@@ -54,6 +54,12 @@ def test_ids_small_and_large_alike_hash_to_the_remainder(buckets: int) -> None:
     assert hash_rows(pa.array(ids), "ad_id", buckets).tolist() == expected
     assert hash_rows(pa.array([1, 0, None]), "ad_id", buckets).tolist() == [expected[1], expected[0], 0]
     assert hash_rows(pa.array([-1]), "ad_id", buckets) == 1 + int(hash_words(pa.array([-1]), "ad_id")[0]) % buckets
+
+
+def test_dense_ids_have_a_row_each_and_newer_ones_that_of_their_remainder() -> None:
+    assert dense_rows(pa.array([0, 4, None, 2]), 5).tolist() == [1, 5, 0, 3]
+    assert dense_rows(pa.array([4, 5, 2**62, -1, None]), 5).tolist() == [5, 1, 1 + 2**62 % 5, 5, 0]
+    assert dense_rows(pa.array([None], pa.int64()), 5).tolist() == [0]
 
 
 def test_text_hashes_alike_as_text_and_as_a_dictionary() -> None:

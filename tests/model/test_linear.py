@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch import nn
 
-from mmoe.model.linear import LayerNorm, Linear, aligned
+from mmoe.model.linear import NARROW, LayerNorm, Linear, aligned
 
 
 def test_a_batched_layer_equals_a_loop_over_torch_linear() -> None:
@@ -16,6 +17,17 @@ def test_one_input_for_all_copies_equals_the_same_input_repeated() -> None:
     for layer in (Linear(3, 5, 4), Linear(3, 5, 4, bias=False)):
         x = torch.randn(7, 5)
         torch.testing.assert_close(layer(x), layer(x.expand(3, -1, -1)))
+
+
+@pytest.mark.parametrize(("outputs", "bias"), [(4, True), (4, False), (NARROW, True)])
+def test_gradients_of_one_input_for_all_copies_are_those_of_the_input_repeated(outputs: int, bias: bool) -> None:
+    layer, x = Linear(3, 5, outputs, bias=bias), torch.randn(7, 5, requires_grad=True)
+    shared, repeated = layer(x), layer(x.expand(3, -1, -1))
+    weights = torch.randn_like(shared)
+    read = (x, *layer.parameters())
+    found, expected = (torch.autograd.grad((y * weights).sum(), read) for y in (shared, repeated))
+    torch.testing.assert_close(found, expected)
+    assert shared.is_contiguous()
 
 
 def test_a_layer_computes_in_the_dtype_of_its_input_and_its_gradients_stay_float32() -> None:
