@@ -22,7 +22,7 @@ from mmoe.data.score_tables import (
     plain,
     read_tables,
     refuse_absent,
-    refuse_nested,
+    refuse_unreadable,
     wanted_columns,
 )
 from mmoe.data.scores import all_learned, learned_days
@@ -45,7 +45,7 @@ def read_score_files(sources: Sequence[Path], *, cluster: str | None, slices: Se
     table, metadata = read_tables(files, wanted_columns(cluster, slices))
     origin = str(sources[0])
     refuse_absent(table, files[0], cluster)
-    refuse_nested(table, files[0], ("example_id", "head", cluster or GROUP, *slices))
+    refuse_unreadable(table, files[0], ("example_id", "head", cluster or GROUP, *slices))
     layout = lay_out(table, origin)
     grouping = cluster or (GROUP if GROUP in table.column_names else None)
     weighted = "weight" in table.column_names

@@ -58,11 +58,17 @@ def read_tables(files: Sequence[Path], wanted: set[str]) -> tuple[pa.Table, list
     return together, metadata
 
 
-def refuse_nested(table: pa.Table, origin: Path, keys: Sequence[str]) -> None:
-    """What rows are matched, grouped and cut by must be plain values."""
+def refuse_unreadable(table: pa.Table, origin: Path, keys: Sequence[str]) -> None:
+    """What rows are matched, grouped and cut by must be plain values, and bytes among them text."""
     for name in (name for name in keys if name in table.column_names):
-        if pa.types.is_nested(table[name].type):
-            raise EvaluationError(f"{origin}: {name} is of type {table[name].type}; give one plain value a row.")
+        column = table[name]
+        if pa.types.is_nested(column.type):
+            raise EvaluationError(f"{origin}: {name} is of type {column.type}; give one plain value a row.")
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            try:
+                column.cast(pa.string())
+            except pa.ArrowException as error:
+                raise EvaluationError(f"{origin}: {name}: bytes that are not UTF-8; write text or integers.") from error
 
 
 def refuse_absent(table: pa.Table, origin: Path, cluster: str | None) -> None:

@@ -82,7 +82,11 @@ def within(bounds: Bounds) -> str:
 def too_small(comparison: Comparison, lift: Lift, bounds: Bounds) -> Finding:
     """Hardly any labels: a primary head cannot be judged, a slice proves nothing, a guardrail does not object."""
     if lift.head is None:
-        reason = "a primary head has no scores of both models, or too few of a class, so there is no mean over them"
+        reason = (
+            "a primary head has no scores of both models, or too few of a class, so there is no mean over them"
+            if comparison.primary
+            else "every head is a guardrail, so there is nothing to prove; leave one out"
+        )
         return found(bounds.rule, lift, "fail", reason)
     reason = (
         f"{lift.positives:,} positives of {lift.rows:,} rows: fewer than {comparison.config.min_positives} of a class "

@@ -184,6 +184,7 @@ def test_weights_are_honoured(write):
         (lambda f: f.assign(logit="x"), "logit is of type"),
         (lambda f: f.assign(logit=1e300), "logit: 1000 values are null or not finite as float32"),
         (lambda f: f.assign(view_type=[["home_feed"]] * len(f)), "view_type is of type list"),
+        (lambda f: f.assign(view_type=b"\xff"), "view_type: bytes that are not UTF-8"),
         (lambda f: f.assign(example_id=[{"a": each} for each in f.example_id]), "example_id is of type struct"),
         (lambda f: f.assign(day="yesterday"), "day: not every value is a date"),
         (lambda f: f.assign(model_digest=np.where(f.example_id % 2, "a", "b")), "scores of 2 models"),
@@ -210,6 +211,10 @@ def test_a_primary_head_that_a_side_lacks_fails_by_name_and_so_does_the_mean(wri
     failed = {(each.rule, each.head): each.reason for each in result.findings if each.verdict == "fail"}
     assert "no scores for this head" in failed["head present", "save"]
     assert "no mean over them" in failed["lift", None]
+    nothing = judge(write(champion, challenger), guardrail=["click", "save"])
+    assert [each.reason for each in nothing.findings if each.rule == "lift"] == [
+        "every head is a guardrail, so there is nothing to prove; leave one out"
+    ]
 
 
 def test_a_place_that_cannot_be_written_is_an_error_that_names_it(write, tmp_path):
