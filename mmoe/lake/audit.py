@@ -114,7 +114,7 @@ def audit(stores: Stores, as_of: date, config: RetentionConfig | None = None) ->
         problems += _unfinished(store, chain)
     copies = take_inventory(stores, chain)
     active = tuple(hold for hold in holds if hold.active(as_of))
-    look = looking_into(stores)
+    look = looking_into(stores, as_of)
     readable, hidden = _left(stores, copies, look, at, active, as_of)
     due: tuple[Expired, ...] = ()
     if config is not None:

@@ -47,11 +47,10 @@ class Rules:
 
     def newest_day(self, copy: Copy) -> date:
         """The newest day whose rows a file may hold that nobody can look into."""
-        return copy.written if self.misdated(copy) and copy.written is not None else _day(copy)
+        return told_day(copy, self.as_of)
 
     def misdated(self, copy: Copy) -> bool:
-        """Whether a landing folder is dated in the future, which no date in a path may use to keep its rows."""
-        return copy.holder == LANDING and (_day(copy) - self.as_of).days > 1
+        return is_misdated(copy, self.as_of)
 
     def removes_unseen(self, copy: Copy) -> bool:
         """Whether a file goes that nobody can look into: nothing shows that it holds no row that must."""
@@ -89,6 +88,16 @@ class Rules:
             view_types=tuple(sorted({view_type for _, view_type in gone if view_type is not None})),
             labels=tuple(sorted(masked)),
         )
+
+
+def is_misdated(copy: Copy, as_of: date) -> bool:
+    """Whether it lies in a landing folder that is dated in the future: no such name may keep rows."""
+    return copy.holder == LANDING and copy.day is not None and (copy.day - as_of).days > 1
+
+
+def told_day(copy: Copy, as_of: date) -> date:
+    """The day of rows that tell none: that of their place, or of a misdated file's writing."""
+    return copy.written if is_misdated(copy, as_of) and copy.written is not None else _day(copy)
 
 
 class Removal(NamedTuple):

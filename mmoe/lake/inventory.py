@@ -8,7 +8,7 @@ from functools import partial
 from mmoe.errors import CorruptionError
 from mmoe.lake import ledger
 from mmoe.lake.contents import Contents, inspect
-from mmoe.lake.expiry import Action, Look, Rules
+from mmoe.lake.expiry import Action, Look, Rules, told_day
 from mmoe.lake.holders import LAKE, LANDING, Copy, FolderHolder, Holder, Known
 from mmoe.lake.holds import Hold
 from mmoe.lake.horizon import Horizon
@@ -77,7 +77,7 @@ def _is_accounted_for(copy: Copy, manifest: Manifest | None) -> bool:
     return any(copy.key == f"dt={manifest.day}/{each.name}" and copy.size == each.bytes for each in manifest.sources)
 
 
-def looking_into(stores: Stores) -> Look:
+def looking_into(stores: Stores, as_of: date) -> Look:
     """A look at what current copies hold; each is read once, and once more as a whole where that is asked."""
     seen: dict[tuple[str, str, bool], Contents | None] = {}
 
@@ -87,7 +87,8 @@ def looking_into(stores: Stores) -> Look:
             whole_day = copy.holder == LAKE and copy.kind == ENGAGEMENT
             try:
                 path = stores.holder(copy.holder).local(copy)
-                looked = partial(inspect, path, stores.schema, copy.day, own_days=not whole_day, whole=whole)
+                day = copy.day and told_day(copy, as_of)
+                looked = partial(inspect, path, stores.schema, day, own_days=not whole_day, whole=whole)
                 seen[place] = None if path.is_symlink() else looked()
             except FileNotFoundError:  # gone since it was listed
                 seen[place] = None

@@ -135,7 +135,7 @@ def make_plan(
     """The plan for given listings, horizons and holds, and the actions it sums up."""
     found = manifests(stores.store)
     rules = rules_of(stores, copies, found, wanted, active_holds(stores.store, as_of), as_of)
-    actions = decide(copies, rules, looking_into(stores))
+    actions = decide(copies, rules, looking_into(stores, as_of))
     published = {copy.day for copy in copies if is_manifest(copy)}
     gone = {action.copy.day for action in actions if action.removal is None and is_manifest(action.copy)}
     return (
@@ -184,12 +184,12 @@ def carry_out(stores: Stores, actions: Sequence[Action], rules: Rules) -> None:
 def rewriter(stores: Stores, action: Action, rules: Rules) -> Callable[[Path], None]:
     """A call that writes a landing file without what must go."""
     path = stores.landing.local(action.copy)
-    return lambda target: rewrite_raw(path, target, stores.schema, _day(action), rules)
+    return lambda target: rewrite_raw(path, target, stores.schema, rules.newest_day(action.copy), rules)
 
 
 def refuse_remains(stores: Stores, chain: Sequence[ledger.Entry], rules: Rules) -> None:
     """List everything again, without regard to what was deleted. Raises LakeError if anything is left to do."""
-    remaining = decide(take_inventory(stores, chain), rules, looking_into(stores))
+    remaining = decide(take_inventory(stores, chain), rules, looking_into(stores, rules.as_of))
     if remaining:
         shown = ", ".join(printable(f"{each.copy.holder}:{each.copy.key}") for each in remaining[:SHOWN_KEYS])
         raise LakeError(

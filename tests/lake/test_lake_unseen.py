@@ -151,6 +151,16 @@ def test_a_folder_dated_in_the_future_hides_nothing_beyond_the_day_its_file_was_
     assert not path.exists()
 
 
+def test_rows_without_a_time_in_a_folder_dated_in_the_future_are_of_the_day_they_were_written_on(stores, landing):
+    updates = raw_rows(DAYS[1], rows=20).select(["event_id", "save"])
+    path = deliver(landing, updates, "saves.parquet", day=date(2099, 1, 1))
+    written_on(path, DAYS[2])
+    expire(stores, KEEP_FOUR)
+    assert path.exists()
+    expire(stores, KEEP_FOUR, AS_OF + timedelta(days=1))
+    assert not path.exists()
+
+
 def test_links_are_named_and_not_followed(stores, landing, tmp_path):
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
