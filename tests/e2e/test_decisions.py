@@ -12,9 +12,6 @@ from mmoe.registry import Records
 from mmoe.settings import Settings
 
 pytestmark = [
-    pytest.mark.skipif(
-        "MMOE_E2E_ALL" not in os.environ, reason="not yet seen to pass on a fresh demo: set MMOE_E2E_ALL"
-    ),
     pytest.mark.e2e,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium on the PATH"),
