@@ -1,4 +1,4 @@
-"""JSON as tables, for whoever must know what a file holds: lines, an array or a sequence of objects, a split table."""
+"""JSON as tables, for whoever must know what a file holds: lines, an array or a sequence of objects, one object."""
 
 import io
 import json
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
+from mmoe.lake.jsonobjects import as_text, encoded, spoilt_table, table_in
 from mmoe.lake.tabular import BLOCK_ROWS, Blocks, Edited
 
 LONGEST_LINE = 1 << 26
@@ -33,8 +34,8 @@ def open_json(path: Path, compression: str | None) -> Blocks | None:
         first = next((found for found in tried if found is not None), None)
     if first is None:
         return _sequence(path, compression)
-    if isinstance(first.get("columns"), list) and isinstance(first.get("data"), list):
-        return _split_table(first, compression)
+    if (table := table_in(first, compression)) is not None:
+        return table
 
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         done = 0
@@ -58,15 +59,6 @@ def open_json(path: Path, compression: str | None) -> Blocks | None:
     return Blocks(names=_fields(first), read=read, write=write, sparse=True)
 
 
-def as_text(values: Sequence[Any]) -> pa.Array:
-    """JSON values as text, the way a CSV file would have them. Half a surrogate pair stays escaped."""
-    texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in values]
-    try:
-        return pa.array(texts, pa.string())
-    except UnicodeEncodeError:
-        return pa.array([text and text.encode("utf-8", "backslashreplace").decode() for text in texts], pa.string())
-
-
 def _sequence(path: Path, compression: str | None) -> Blocks | None:
     """Objects one after the other, however they are broken into lines, in an array or not."""
     with _lines(path, compression) as stream:
@@ -74,9 +66,11 @@ def _sequence(path: Path, compression: str | None) -> Blocks | None:
         try:
             first, _ = json.JSONDecoder().raw_decode(opening.lstrip(BETWEEN))
         except (ValueError, RecursionError):
-            return None
+            return spoilt_table(opening)
     if not isinstance(first, dict):
         return None
+    if (table := table_in(first, compression)) is not None:
+        return table
     array = opening.startswith("[")
 
     def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
@@ -162,41 +156,7 @@ def _kept(edited: Edited) -> Iterator[bytes]:
         if edited.kept[row]:
             nulled = [name for name, mask in edited.nulls.items() if mask[row]]
             changed = (_object(text.decode(*AS_IT_WAS)) or {}) | dict.fromkeys(nulled) if nulled else None
-            yield text if changed is None else _encoded(json.dumps(changed, ensure_ascii=False) + "\n")
-
-
-def _encoded(text: str) -> bytes:
-    """Half a surrogate pair, and a byte that is no UTF-8, as JSON escapes them."""
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _split_table(content: dict[str, Any], compression: str | None) -> Blocks:
-    names, data, index = [str(name) for name in content["columns"]], content["data"], content.get("index")
-
-    def read(columns: Sequence[str] | None) -> Iterator[pa.Table]:
-        if not all(isinstance(row, list) and len(row) == len(names) for row in data):
-            raise pa.ArrowInvalid("a row has not as many values as there are columns")
-        wanted = [names.index(name) for name in (names if columns is None else columns)]
-        yield pa.table({names[place]: as_text([row[place] for row in data]) for place in wanted})
-
-    @contextmanager
-    def write(target: Path) -> Iterator[Callable[[Edited], None]]:
-        def put(edited: Edited) -> None:
-            nulls = [edited.nulls.get(name) for name in names]
-            rows = [
-                [
-                    None if mask is not None and mask[row] else value
-                    for value, mask in zip(data[row], nulls, strict=True)
-                ]
-                for row in edited.kept.nonzero()[0]
-            ]
-            left = {"index": [index[row] for row in edited.kept.nonzero()[0]]} if isinstance(index, list) else {}
-            sink.write(_encoded(json.dumps({**content, **left, "data": rows}, ensure_ascii=False)))
-
-        with pa.output_stream(str(target), compression=compression) as sink:
-            yield put
-
-    return Blocks(names=tuple(names), read=read, write=write)
+            yield text if changed is None else encoded(json.dumps(changed, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mmoe.lake.blocks import open_blocks
@@ -31,12 +32,29 @@ def test_a_column_that_only_later_lines_have_is_null_before(tmp_path):
     assert read(path, "absent") == [{"absent": None}, {"absent": None}]
 
 
-@pytest.mark.parametrize("content", [b"", b"plain words", b'{"a": [\n1, 2]\n', b"[1, 2]", b"{"])
+@pytest.mark.parametrize("content", [b"", b"plain words", b'{"a":\n1, 2]\n', b"[1, 2]", b"{"])
 def test_what_is_no_table_has_no_blocks(tmp_path, content):
     path = tmp_path / "file"
     path.write_bytes(content)
     with open_blocks(path) as blocks:
         assert blocks is None
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ('{"columns": ["id", "text"], "data": [[1, ', ("id", "text")),
+        ('{"i\\"d": {"0": 1, "1"', ('i\\"d',)),
+        ('{\n "id": [\n1, 2]\n', ("id",)),
+    ],
+)
+def test_a_table_in_one_object_that_is_cut_tells_its_columns_and_raises_when_it_is_read(tmp_path, content, names):
+    path = tmp_path / "file"
+    path.write_text(content)
+    with open_blocks(path) as blocks:
+        assert blocks.names == names
+        with pytest.raises(pa.ArrowInvalid, match="cut, damaged or too long"):
+            list(blocks.read(None))
 
 
 ROWS = [{"id": 1, "text": "a, [b] {c}"}, {"id": 2, "label": None}, {"id": 3, "text": "x" * 3_000_000}]

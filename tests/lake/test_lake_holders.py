@@ -70,7 +70,23 @@ def as_json_array(rows, path):
     path.write_text(json.dumps(rows.to_pylist()))
 
 
-EVERY_FORMAT = [as_parquet, as_arrow, as_arrow_stream, as_csv_gz, as_tsv, as_json_lines, as_json_array, as_split_table]
+def as_columns(rows, path):
+    """As a data frame's to_json() writes it."""
+    path.write_text(rows.to_pandas().to_json())
+
+
+def as_lists(rows, path):
+    path.write_text(json.dumps(rows.to_pydict(), indent=1))
+
+
+def as_index(rows, path):
+    path.write_text(rows.to_pandas().to_json(orient="index", indent=1))
+
+
+EVERY_FORMAT = [
+    as_parquet, as_arrow, as_arrow_stream, as_csv_gz, as_tsv, as_json_lines, as_json_array, as_split_table, as_columns,
+    as_lists, as_index,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("write", EVERY_FORMAT)
@@ -145,6 +161,8 @@ def damaged(rows, path):
         "cut-array.json": f"[{lines}".replace("}\n{", "},\n{").encode()[:-9],
         "ragged-table.json": json.dumps({"columns": names, "data": [*values, values[0][:2]]}).encode(),
         os.fsdecode(b"\xff.csv"): text,
+        "cut-table.json": json.dumps({"columns": names, "data": values}).encode()[:-9],
+        "cut-columns.json": json.dumps(rows.to_pydict()).encode()[:-9],
         "crooked.arrow": crooked(rows, as_arrow, path / "whole"),
         "crooked-stream": crooked(rows, as_arrow_stream, path / "whole"),
     }
@@ -204,6 +222,9 @@ def test_what_holds_no_rows_is_left_alone(stores, tmp_path):
     (work / "plan.json").write_text('{"days": ["2026-03-01"], "kind": "batch"}')
     (work / "schema.json").write_text(SCHEMA.model_dump_json(indent=1))
     (work / "schema-in-a-line.json").write_text(SCHEMA.model_dump_json())
+    (work / "curves.json").write_text('{"loss": [0.5, 0.4], "step": [1, 2]}')
+    (work / "by-version.json").write_text('{"1": {"auc": 0.7}, "2": {"auc": 0.8}}')
+    (work / "cut.json").write_text('{"event_times": {"column": ')
     (work / "losses.csv").write_text("loss,rows,value\nclick,100,0.5\n")
     (work / "log.txt").write_text("2026-03-01, event_id of no row\n")
     (work / "weights.safetensors").write_bytes(bytes(range(256)) * 10)

@@ -10,6 +10,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -343,6 +344,26 @@ def test_json_that_is_no_utf8_keeps_the_bytes_of_rows_that_stay(stores, landing,
     masked = json.loads(left[1])
     assert (masked["event_id"], masked["long_click"], masked["device"]) == ("m", None, "\udce9")
     assert len(left) == 2
+    assert audit(stores, AS_OF, PARTS).ok
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "lists"])
+def test_a_table_in_one_json_object_is_rewritten_as_it_was(stores, landing, orient):
+    rows = raw_rows(DAYS[2], rows=20).select(["event_id", "view_type", "long_click"])
+    path = landing / f"dt={DAYS[2]}" / "table.json"
+    path.parent.mkdir(parents=True)
+
+    def text(table):
+        frame = table.to_pandas().set_index(pd.Index(numbers))
+        return json.dumps(table.to_pydict()) if orient == "lists" else frame.to_json(orient=orient)
+
+    numbers = list(range(20))
+    path.write_text(text(rows))
+    expire(stores, PARTS)
+    kept = rows.filter(pc.equal(rows["view_type"], "home"))
+    numbers = [number for number, name in enumerate(rows["view_type"].to_pylist()) if name == "home"]
+    masked = replaced(kept, "long_click", pa.nulls(len(kept), pa.int8()))
+    assert json.loads(path.read_text()) == json.loads(text(masked))
     assert audit(stores, AS_OF, PARTS).ok
 
 
