@@ -31,17 +31,22 @@ class RowwiseAdagrad:
             sums = self.sums[name].index_select(0, rows) + gradient.square().mean(dim=1)
             self.sums[name].index_copy_(0, rows, sums)
             update = gradient * (-self.lr / (sums.sqrt() + EPSILON)).unsqueeze(1)
-            parameter.index_add_(0, rows, update)
+            parameter.index_copy_(
+                0, rows, parameter.index_select(0, rows).add_(update)
+            )  # index_add_ takes twice as long
 
 
 def sum_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct rows (U,) of an uncoalesced sparse gradient, ascending, and their summed values (U, width).
 
-    Sorting and summing as an embedding bag is many times faster on a CPU than Tensor.coalesce().
+    Sorting and summing as an embedding bag is many times faster on a CPU than Tensor.coalesce(), and sorting 32 bits
+    faster than 64.
     """
-    indices, order = torch.sort(gradient._indices()[0], stable=True)
-    rows, counts = torch.unique_consecutive(indices, return_counts=True)
-    return rows, F.embedding_bag(order, gradient._values(), counts.cumsum(0) - counts, mode="sum")
+    indices = gradient._indices()[0]
+    keys = indices.int() if len(gradient) <= torch.iinfo(torch.int32).max else indices
+    ascending, order = torch.sort(keys, stable=True)
+    rows, counts = torch.unique_consecutive(ascending, return_counts=True)
+    return rows.long(), F.embedding_bag(order, gradient._values(), counts.cumsum(0) - counts, mode="sum")
 
 
 class Optimizer:
