@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mmoe.lake.tabular import Blocks, Edited
 
-OPENING = re.compile(r'\{\s*"columns"\s*:\s*(?=\[)|\{\s*"((?:[^"\\]|\\.)*)"\s*:\s*[{\[]')
-"""Of a split table up to its names; of one by column up to the first column's values."""
+OPENING = re.compile(r'\{\s*"((?:[^"\\]|\\.)*)"\s*:\s*(?=[{\[])')
+"""Up to the names of a split table, the first column's values, or the first row."""
 
 
 class Held(NamedTuple):
@@ -49,8 +49,10 @@ def spoilt_table(opening: str) -> Blocks | None:
     match = OPENING.match(opening)
     if match is None:
         return None
+    names = [match[1]]
     try:
-        names = [match[1]] if match[1] is not None else json.JSONDecoder().raw_decode(opening, match.end())[0]
+        if match[1] == "columns" or match[1].isdigit():
+            names = [*json.JSONDecoder().raw_decode(opening, match.end())[0]]
     except (ValueError, RecursionError):
         return None
     return _blocks([str(name) for name in names], _unreadable, None)

@@ -46,6 +46,7 @@ def test_what_is_no_table_has_no_blocks(tmp_path, content):
         ('{"columns": ["id", "text"], "data": [[1, ', ("id", "text")),
         ('{"i\\"d": {"0": 1, "1"', ('i\\"d',)),
         ('{\n "id": [\n1, 2]\n', ("id",)),
+        ('{"0": {"id": 1, "text": "a"}, "1": {"id', ("id", "text")),
     ],
 )
 def test_a_table_in_one_object_that_is_cut_tells_its_columns_and_raises_when_it_is_read(tmp_path, content, names):
