@@ -21,7 +21,15 @@ def test_wilsons_interval_is_that_of_scipy(found):
 
 
 def test_the_drawn_models_have_the_true_lifts_that_are_claimed():
-    results = [judge(*draw(np.random.default_rng(seed), 20_000, SCENARIOS[3]), "lift") for seed in range(8)]
+    results = [judge(*draw(np.random.default_rng(seed), 20_000, SCENARIOS[3]), SCENARIOS[3]) for seed in range(8)]
     for place, true in (("home_feed", 0.001), ("search", -0.003)):
         found = [result.lift("click", place).lift for result in results]
         assert np.mean(found) == pytest.approx(true, abs=0.0006)
+
+
+def test_a_declared_slice_is_spoilt_alone():
+    scenario = next(each for each in SCENARIOS if each.spoilt == ("hour", "07"))
+    results = [judge(*draw(np.random.default_rng(seed), 60_000, scenario), scenario) for seed in range(4)]
+    for place, true in (("07", -0.003), ("08", 0.001), ("home_feed", 0.001)):
+        found = [lift.lift for result in results for lift in result.lifts if lift.slice == place]
+        assert np.mean(found) == pytest.approx(true, abs=0.0009)

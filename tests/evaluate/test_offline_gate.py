@@ -10,6 +10,7 @@ from mmoe.errors import EvaluationError
 from mmoe.evaluate.guardrails import Facts
 from mmoe.evaluate.offline_gate import evaluate_gate
 from mmoe.evaluate.ranking import probabilities
+from mmoe.evaluate.statistics import auc_estimate, interval, relative_lift
 from mmoe.evaluate.verdict import GateResult
 
 HEADS, PRIMARY, VIEWS = ("click", "hide"), ("click",), ("home_feed", "search")
@@ -55,6 +56,24 @@ def test_a_clearly_better_model_passes():
     assert result.lift().low > 0.001
     assert result.lift("click", "search").rows + result.lift("click", "home_feed").rows == 20_000
     assert result.rows_needed is None and result.rows_planned > 0
+
+
+def test_lift_and_interval_of_a_slice_are_those_of_its_rows_alone():
+    """With ties, weights and labels that are not final; the two models rank the rows differently."""
+    champion, challenger = score_sets(6000)
+    weights = {"click": np.random.default_rng(3).exponential(1, 6000).astype(np.float32) + 0.1}
+    labels = champion.labels | {"click": np.where(np.arange(6000) % 5, champion.labels["click"], np.nan)}
+    champion, challenger = (
+        replace(each, weights=weights, labels=labels, logits={head: np.round(x, 1) for head, x in each.logits.items()})
+        for each in (champion, challenger)
+    )
+    lift = judge(champion, challenger).lift("click", "search")
+    mine = champion.slices["view_type"].codes == champion.slices["view_type"].names.index("search")
+    sides = (each.logits["click"][mine] for each in (champion, challenger))
+    alone = relative_lift(*(auc_estimate(labels["click"][mine], each, weights["click"][mine]) for each in sides))
+    expected = interval(alone, 0.95, champion.group[mine])
+    found = (lift.lift, lift.low, lift.high, lift.standard_error)
+    assert found == pytest.approx((expected.value, expected.low, expected.high, expected.standard_error), rel=1e-9)
 
 
 def test_a_clearly_worse_model_fails_and_says_where():
