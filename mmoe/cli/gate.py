@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from mmoe.config import GateConfig, load_params
+from mmoe.config import load_params
 from mmoe.errors import EvaluationError
 from mmoe.evaluate.verdict import GateResult, Lift
+from mmoe.gate_config import GateConfig
 from mmoe.settings import load_settings
 
 gate = typer.Typer()

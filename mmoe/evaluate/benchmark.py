@@ -14,11 +14,11 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from mmoe.config import PROFILES, GateConfig
 from mmoe.data.score_set import ScoreSet, Slicing
 from mmoe.evaluate.measure import all_metrics
 from mmoe.evaluate.offline_gate import evaluate_gate
 from mmoe.evaluate.ranking import probabilities
+from mmoe.gate_config import PROFILES, GateConfig
 
 RATES = {"click": -1.5, "long_click": -2.5, "save": -3.5, "hide": -5.0}
 """head -> mean logit."""

@@ -19,10 +19,10 @@ from statistics import NormalDist
 import numpy as np
 import pyarrow as pa
 
-from mmoe.config import PROFILES, GateConfig
 from mmoe.data.score_set import ScoreSet, Slicing
 from mmoe.evaluate.offline_gate import evaluate_gate
 from mmoe.evaluate.verdict import GateResult
+from mmoe.gate_config import PROFILES, GateConfig
 
 NORMAL = NormalDist()
 DAY, HEAD = date(2026, 9, 22), "click"

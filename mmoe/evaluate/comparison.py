@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from mmoe.config import GateConfig, ProfileConfig
 from mmoe.data.score_set import ScoreSet, Slicing
 from mmoe.evaluate.grouped import rank_in_groups
 from mmoe.evaluate.measure import by_head, measure, ranking_of, slicings
@@ -25,6 +24,7 @@ from mmoe.evaluate.statistics import (
 )
 from mmoe.evaluate.ties import Codes, Doubles, Ties
 from mmoe.evaluate.verdict import Calibration, Lift
+from mmoe.gate_config import GateConfig, ProfileConfig
 
 
 @dataclass(frozen=True, kw_only=True)

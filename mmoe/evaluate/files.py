@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmoe.config import GateConfig
 from mmoe.data.score_files import read_score_files
 from mmoe.data.score_set import ScoreSet
 from mmoe.errors import NoScoresError
 from mmoe.evaluate.measure import all_metrics
 from mmoe.evaluate.offline_gate import chosen_profile, evaluate_gate
 from mmoe.evaluate.verdict import Finding, GateResult
+from mmoe.gate_config import GateConfig
 
 
 def gate_files(

@@ -7,10 +7,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mmoe.config import ProfileConfig
 from mmoe.evaluate.comparison import Comparison
 from mmoe.evaluate.metrics import calibration_error, normalised_entropy
 from mmoe.evaluate.verdict import Calibration, Finding, Word
+from mmoe.gate_config import ProfileConfig
 
 CHANCE = 0.05
 """Risk that any slice's calibration fails though it grew by no more than its bound."""

@@ -6,7 +6,6 @@ champion's, a held-out day that a model has learned.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from mmoe.config import GateConfig, ProfileConfig
 from mmoe.data.score_set import ScoreSet
 from mmoe.errors import EvaluationError
 from mmoe.evaluate.alignment import Pair, pair_scores
@@ -23,6 +22,7 @@ from mmoe.evaluate.metrics import HeadMetrics
 from mmoe.evaluate.power import rows_planned, rows_to_settle
 from mmoe.evaluate.rules import judge_lifts
 from mmoe.evaluate.verdict import Finding, GateResult, Lift, Side, overall
+from mmoe.gate_config import GateConfig, ProfileConfig
 
 
 def evaluate_gate(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scoresets import DAY, score_set
 
-from mmoe.config import PROFILES, GateConfig
 from mmoe.evaluate.guardrails import Cost, Facts, judge_facts
 from mmoe.evaluate.offline_gate import evaluate_gate
 from mmoe.evaluate.ranking import probabilities
+from mmoe.gate_config import PROFILES, GateConfig
 
 
 def verdicts(result, rule):

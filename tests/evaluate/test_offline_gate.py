@@ -5,13 +5,13 @@ import pyarrow as pa
 import pytest
 from scoresets import DAY, score_set
 
-from mmoe.config import PROFILES, GateConfig
 from mmoe.errors import EvaluationError
 from mmoe.evaluate.guardrails import Facts
 from mmoe.evaluate.offline_gate import evaluate_gate
 from mmoe.evaluate.ranking import probabilities
 from mmoe.evaluate.statistics import auc_estimate, interval, relative_lift
 from mmoe.evaluate.verdict import GateResult
+from mmoe.gate_config import PROFILES, GateConfig
 
 HEADS, PRIMARY, VIEWS = ("click", "hide"), ("click",), ("home_feed", "search")
 CONFIG = GateConfig(profiles=PROFILES)
