@@ -20,6 +20,11 @@ Threads = Annotated[int, typer.Option(min=1, help="Threads that a training compu
 GPU_KEYS = ("equal", "difference", "precision", "ex_s", "floor_ex_s", "share")
 
 
+class Ids(StrEnum):
+    HASHED = "hashed"
+    DENSE = "dense"
+
+
 class Workload(StrEnum):
     DCNV2 = "dcnv2"
     MMOE = "mmoe"
@@ -40,13 +45,20 @@ def loader(
     batch_size: Annotated[int, typer.Option(min=1)] = 4096,
     shuffle_rows: Annotated[int, typer.Option(min=0)] = 200_000,
     passes: Annotated[int, typer.Option(min=1)] = 5,
+    ids: Annotated[Ids, typer.Option(help="How ids become embedding rows.")] = Ids.HASHED,
 ) -> None:
     """Rows a second of the loader alone: 30 categorical and 10 numeric features from zstd Parquet, shuffled."""
     from mmoe.data.benchmark import loader_rate
 
     with TemporaryDirectory() as folder:
         rate = loader_rate(
-            Path(folder), days=days, rows=rows, batch_size=batch_size, shuffle_rows=shuffle_rows, passes=passes
+            Path(folder),
+            days=days,
+            rows=rows,
+            batch_size=batch_size,
+            shuffle_rows=shuffle_rows,
+            passes=passes,
+            ids=ids.value,
         )
     finish({"bench": "loader", **rate.model_dump()})
 

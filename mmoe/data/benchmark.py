@@ -26,6 +26,7 @@ FIRST_DAY = date(2026, 1, 1)
 class LoaderRate(Frozen):
     """Passes over a log of several days, shuffled."""
 
+    ids: str
     rows: int
     """Of a pass."""
     batch_size: int
@@ -76,9 +77,11 @@ def write_workload(folder: Path, days: int, rows: int) -> list[Partition]:
     return partitions
 
 
-def loader_rate(folder: Path, *, days: int, rows: int, batch_size: int, shuffle_rows: int, passes: int) -> LoaderRate:
+def loader_rate(
+    folder: Path, *, days: int, rows: int, batch_size: int, shuffle_rows: int, passes: int, ids: str = "hashed"
+) -> LoaderRate:
     """Write the log into `folder`, then time passes over it; the first, which fills caches, does not count."""
-    partitions, schema = write_workload(folder, days, rows), workload_schema(["click", "gclick"])
+    partitions, schema = write_workload(folder, days, rows), workload_schema(["click", "gclick"], ids)
     moments = {name: Moment(mean=0.1, scale=1.1) for name in NUMBERS}
     seconds: list[tuple[float, float]] = []
     for _ in range(passes + 1):
@@ -87,6 +90,7 @@ def loader_rate(folder: Path, *, days: int, rows: int, batch_size: int, shuffle_
         read = sum(len(batch.inputs.view_type_B) for batch in batches)
         seconds.append((time.perf_counter() - wall, time.process_time() - busy))
     return LoaderRate(
+        ids=ids,
         rows=read,
         batch_size=batch_size,
         shuffle_rows=shuffle_rows,

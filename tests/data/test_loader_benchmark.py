@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from mmoe.data.benchmark import IDS, loader_rate, workload_day, workload_schema
 from mmoe.data.features import feature_columns
@@ -16,8 +17,9 @@ def test_the_log_is_30_ids_with_a_long_tail_10_numbers_and_two_labels() -> None:
         assert ids.min() >= 0 and ids.max() < size and counts[: len(counts) // 10].sum() > 0.3 * len(ids)
 
 
-def test_the_loader_reads_every_row_of_zstd_parquet_on_every_pass(tmp_path) -> None:
-    rate = loader_rate(tmp_path, days=2, rows=3000, batch_size=512, shuffle_rows=1000, passes=2)
-    assert rate.rows == 6000 and rate.ex_s > 0 and rate.ex_s_core > 0 and rate.peak_mb > 0
+@pytest.mark.parametrize("ids", ["hashed", "dense"])
+def test_the_loader_reads_every_row_of_zstd_parquet_on_every_pass(tmp_path, ids) -> None:
+    rate = loader_rate(tmp_path, days=2, rows=3000, batch_size=512, shuffle_rows=1000, passes=2, ids=ids)
+    assert (rate.ids, rate.rows) == (ids, 6000) and rate.ex_s > 0 and rate.ex_s_core > 0 and rate.peak_mb > 0
     column = pq.read_metadata(tmp_path / "0.parquet").row_group(0).column(1)
     assert column.compression == "ZSTD"
