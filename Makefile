@@ -42,7 +42,7 @@ repro: $(SETUP) ## the same steps without Airflow, on what the demo left: pin th
 	@export MMOE_HOME=$(CURDIR)/var/demo PATH="$(CURDIR)/$(BIN):$$PATH" && mmoe pin --as-of $(AS_OF) && dvc repro
 
 test: $(SETUP) ## the tests, in parallel
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not e2e and not gpu"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not e2e and not ceph and not gpu"
 
 test-sharding: $(SETUP) ## tests of sharded tables: TorchRec in an environment of its own that sees .venv
 	@$(PYTHON) -m venv var/sharding
@@ -50,8 +50,9 @@ test-sharding: $(SETUP) ## tests of sharded tables: TorchRec in an environment o
 	@var/sharding/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-sharding.txt
 	@PYTHONPATH=. var/sharding/bin/python -m pytest tests/train/test_distributed.py -k sharded
 
-e2e: $(SETUP) ## the slow tests: a real Airflow and a real browser
+e2e: $(SETUP) ## the slow tests: a real object store, a real Airflow, a real browser
 	@npm install --silent --no-audit --no-fund --prefix var/axe axe-core@4.14.1 || echo "axe-core is not here: its tests are skipped"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "ceph and not e2e"
 	@$(BIN)/python -m pytest -m e2e
 
 check: $(SETUP) ## ruff, mypy strict, import-linter

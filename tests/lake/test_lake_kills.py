@@ -81,6 +81,7 @@ def expected(home, tmp_path_factory):
     return undisturbed.content()
 
 
+@pytest.mark.e2e
 def test_work_killed_before_any_change_of_a_file_ends_as_if_it_had_not_been(home, expected, tmp_path):
     old = open_partition(home.store, DAY, SCHEMA).digest
     new = None

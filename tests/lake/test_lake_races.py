@@ -107,6 +107,7 @@ def test_a_score_set_is_made_once_and_belongs_to_its_day(any_store, lake_url, la
     assert not made[0].exists()
 
 
+@pytest.mark.e2e
 def test_days_go_from_ingest_to_expiry_whole_and_in_part_by_the_commands(
     any_store, lake_url, landing, params, tmp_path, monkeypatch, capsys
 ):

@@ -48,6 +48,7 @@ def readable(store, landing):
     return lake, landed
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("lake_url", ["moto versioned"], indirect=True)
 def test_a_run_stopped_before_a_change_of_the_bucket_ends_as_if_it_had_not_been(lake_url, tmp_path, landing):
     settings = Settings(home=tmp_path, lake=lake_url, dvc_project=tmp_path / "project")

@@ -49,6 +49,7 @@ def killed_runs(tmp_path, make_partition, params, small_schema):
     return run
 
 
+@pytest.mark.e2e
 def test_a_training_killed_anywhere_ends_as_if_it_had_not_been(killed_runs, tmp_path) -> None:
     """Batch: 2 epochs of 6 steps, checkpoints every 3; incremental on top of it: 6 steps, and about 8 with replay."""
     days = {"batch": (DAYS[:1], []), "incremental": (DAYS[1:], []), "replaying": (DAYS[1:], DAYS[:1])}
