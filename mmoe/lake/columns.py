@@ -1,7 +1,7 @@
 """Which columns raw files came with, and of which types, as far as their format tells any."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -30,8 +30,7 @@ def note_file(found: ColumnTypes, schema: pa.Schema) -> None:
     except (KeyError, ValueError, AttributeError, TypeError):
         note(found, schema)
         return
-    for name, types in columns.items():
-        found.setdefault(name, set()).update(types)
+    note_types(found, columns)
 
 
 def with_source_columns(table: pa.Table, found: ColumnTypes) -> pa.Table:
@@ -40,17 +39,21 @@ def with_source_columns(table: pa.Table, found: ColumnTypes) -> pa.Table:
     return table.replace_schema_metadata({**(table.schema.metadata or {}), SOURCE_COLUMNS: stated})
 
 
+def note_types(found: ColumnTypes, columns: Mapping[str, Iterable[str]]) -> None:
+    """Add columns with their types."""
+    for name, types in columns.items():
+        found.setdefault(name, set()).update(types)
+
+
 def note_names(found: ColumnTypes, names: Iterable[str]) -> None:
     """Add columns of which only the names are known."""
     for name in names:
         found.setdefault(name, set())
 
 
-def add(total: dict[str, ColumnTypes], kind: str, found: ColumnTypes) -> None:
-    """Add one file's columns to those of all files of its kind."""
-    columns = total.setdefault(kind, {})
-    for name, types in found.items():
-        columns.setdefault(name, set()).update(types)
+def add(total: dict[str, ColumnTypes], kind: str, found: Mapping[str, Iterable[str]]) -> None:
+    """Add one file's, or one day's, columns to those of all of their kind."""
+    note_types(total.setdefault(kind, {}), found)
 
 
 def frozen(total: dict[str, ColumnTypes]) -> SourceColumns:

@@ -13,9 +13,7 @@ from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
 from mmoe.evaluate.shift import stability_index
-
-OR = " or "
-"""Between the types of one column."""
+from mmoe.quality.sources import OR
 
 
 class ColumnPsi(ColumnAggregateMetricProvider):

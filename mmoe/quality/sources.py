@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mmoe.lake.columns import ROWS, ColumnTypes
+from mmoe.lake.columns import ROWS, ColumnTypes, add, frozen
 from mmoe.lake.files import printable
 from mmoe.lake.manifest import Manifest, SourceColumns
 from mmoe.lake.staging import Staged
 from mmoe.quality.bounds import TRAILING_DAYS
 
+OR = " or "
+"""Between the types of one column."""
 Columns = dict[str, str]
 """Column, told apart by what brought it, -> its types; empty where none is known."""
 
@@ -27,28 +29,23 @@ def columns_beside(staged: Staged, trailing: Sequence[Manifest]) -> Beside | Non
     past = sorted((each for each in trailing if each.day < staged.day), key=lambda each: each.day)[-TRAILING_DAYS:]
     days = {kind: [each.source_columns[kind] for each in past if kind in each.source_columns]
             for kind in staged.source_columns}  # fmt: skip
-    both = [kind for kind, columns in days.items() if columns]
-    if not both:
+    total: dict[str, ColumnTypes] = {}
+    for kind, found in days.items():
+        for columns in found:
+            add(total, kind, columns)
+    if not total:
         return None
-    seen = {kind: _union(days[kind]) for kind in both}
+    seen = frozen(total)
     steady = {
-        kind: {name: types for name, types in seen[kind].items() if all(name in each for each in days[kind])}
-        for kind in both
+        kind: {name: types for name, types in columns.items() if all(name in each for each in days[kind])}
+        for kind, columns in seen.items()
     }
-    return Beside(_named({kind: staged.source_columns[kind] for kind in both}), _named(seen), _named(steady))
-
-
-def _union(days: Sequence[dict[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
-    total: ColumnTypes = {}
-    for columns in days:
-        for name, types in columns.items():
-            total.setdefault(name, set()).update(types)
-    return {name: tuple(sorted(types)) for name, types in total.items()}
+    return Beside(_named({kind: staged.source_columns[kind] for kind in seen}), _named(seen), _named(steady))
 
 
 def _named(columns: SourceColumns) -> Columns:
     return {
-        printable(name if kind == ROWS else f"{name} of {kind}"): " or ".join(types)
+        printable(name if kind == ROWS else f"{name} of {kind}"): OR.join(types)
         for kind, found in columns.items()
         for name, types in found.items()
     }
