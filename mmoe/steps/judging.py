@@ -56,7 +56,7 @@ def gather_facts(context: Context, plan: Plan) -> Facts:
     # A daily update trains on its newest day but for the groups that it is judged on.
     shared = held_out if plan.holdout_share is not None else set()
     costs = measured_costs(context, plan)
-    used = {ref.day for ref in (*plan.replay_days, *plan.train_days, *plan.catch_up_days)} | held_out
+    used = {ref.day for ref in plan.learned_days} | held_out
     return Facts(
         champion_now=champion_now(context, plan),
         champion_planned=None if plan.champion is None else plan.champion.version,

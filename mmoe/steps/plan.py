@@ -75,6 +75,11 @@ class Plan(Frozen):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:20]
 
     @property
+    def learned_days(self) -> tuple[DayRef, ...]:
+        """Every day that it reads to train on, replayed ones first."""
+        return (*self.replay_days, *self.train_days, *self.catch_up_days)
+
+    @property
     def trained_through(self) -> date:
         return max(ref.day for ref in (*self.train_days, *self.catch_up_days))
 

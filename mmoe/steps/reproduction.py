@@ -58,7 +58,7 @@ def recorded(registry: Registry, version: Version) -> Provenance:
 
 def pin_of(context: Context, plan: Plan, original: Original) -> Pin:
     """The recorded plan's days as a pinned window."""
-    days = (*plan.replay_days, *plan.train_days, *plan.catch_up_days)
+    days = plan.learned_days
     if plan.kind == "batch":
         days = (*days, *plan.holdout_days)
     return Pin(

@@ -125,7 +125,7 @@ def register(context: Context, plan: Plan, result: TrainResult) -> dict[str, Any
     folder = assemble_model(context, plan, fitted_calibrator(context, plan, result.folder))
     if plan.original is not None:
         return confirm(context, plan.original, result)
-    days = (*plan.replay_days, *plan.train_days, *plan.catch_up_days)
+    days = plan.learned_days
     run_id = log_run(context, plan, result, stage=plan.kind, folder=folder, days=days)
     if plan.pin is not None:
         return {"run_id": run_id}

@@ -31,9 +31,8 @@ class RowwiseAdagrad:
             sums = self.sums[name].index_select(0, rows) + gradient.square().mean(dim=1)
             self.sums[name].index_copy_(0, rows, sums)
             update = gradient * (-self.lr / (sums.sqrt() + EPSILON)).unsqueeze(1)
-            parameter.index_copy_(
-                0, rows, parameter.index_select(0, rows).add_(update)
-            )  # index_add_ takes twice as long
+            updated = parameter.index_select(0, rows).add_(update)
+            parameter.index_copy_(0, rows, updated)  # index_add_ takes twice as long
 
 
 def sum_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
