@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mmoe.data.moments import Moment
 from mmoe.data.stream import stream_batches
-from mmoe.lake.parts import ROW_GROUP, dictionary_columns
+from mmoe.lake.parts import ROW_GROUP, file_options
 from mmoe.lake.reader import Partition
 from mmoe.parsing import Frozen
 from mmoe.schema import Schema
@@ -70,8 +70,7 @@ def write_workload(folder: Path, days: int, rows: int) -> list[Partition]:
     partitions = []
     for number in range(days):
         table, file = workload_day(rows, seed=number), folder / f"{number}.parquet"
-        options = {"compression": "zstd", "use_dictionary": dictionary_columns(table.schema)}
-        pq.write_table(table, file, row_group_size=ROW_GROUP, **options)
+        pq.write_table(table, file, row_group_size=ROW_GROUP, **file_options(table.schema))
         day = FIRST_DAY + timedelta(days=number)
         partitions.append(Partition(day=day, digest=str(number), files=(file,), rows=rows))
     return partitions

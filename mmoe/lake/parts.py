@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,7 +55,7 @@ def write_parts(
     group = next(groups, schema.empty_table())
     while group is not None:
         rows = 0
-        with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=dictionary_columns(schema)) as writer:
+        with pq.ParquetWriter(path, schema, **file_options(schema)) as writer:
             while group is not None and rows < PART_ROWS:
                 writer.write_table(group, row_group_size=ROW_GROUP)
                 rows += group.num_rows
@@ -63,13 +64,20 @@ def write_parts(
     return files
 
 
-def dictionary_columns(schema: pa.Schema) -> list[str]:
-    """All but floats: numbers that hardly repeat are a sixth larger, and slower to read, by a dictionary."""
-    return [
-        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
-        for field in schema
-        if not pa.types.is_floating(field.type)
-    ]
+def file_options(schema: pa.Schema) -> dict[str, Any]:
+    """How columns are written, chosen for the reading of training: integers as packed differences, which decode twice
+    as fast as a dictionary at the same size; text by a dictionary; floats, which hardly repeat, as they are.
+    """
+    paths = {f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name: field for field in schema}
+    kinds = {path: getattr(field.type, "value_type", field.type) for path, field in paths.items()}
+    packed = [path for path, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_temporal(kind)]
+    return {
+        "compression": "zstd",
+        "use_dictionary": [
+            path for path, kind in kinds.items() if path not in packed and not pa.types.is_floating(kind)
+        ],
+        "column_encoding": dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+    }
 
 
 def stage_file(store: Store, path: Path, stem: str, rows: int) -> DataFile:

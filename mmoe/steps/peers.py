@@ -27,7 +27,7 @@ from mmoe.config import ModelConfig, Params
 from mmoe.data.benchmark import NUMBERS, workload_schema
 from mmoe.errors import ConfigError, MmoeError
 from mmoe.evaluate.metrics import roc_auc
-from mmoe.lake.parts import ROW_GROUP, dictionary_columns
+from mmoe.lake.parts import ROW_GROUP, file_options
 from mmoe.lake.reader import Partition
 from mmoe.parsing import Frozen
 from mmoe.serve.scorer import Scorer
@@ -124,8 +124,7 @@ def converted(source: Path, folder: Path) -> Partition:
     parquet, target = pq.ParquetFile(source), folder / source.name
     kinds = {name: workload_type(name) for name in parquet.schema_arrow.names}
     schema = pa.schema({"view_type": pa.string()} | kinds)
-    options = {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
-    with pq.ParquetWriter(target, schema, **options) as writer:
+    with pq.ParquetWriter(target, schema, **file_options(schema)) as writer:
         for batch in parquet.iter_batches(ROW_GROUP):
             columns = [pa.repeat("all", len(batch)), *(batch[name].cast(kind) for name, kind in kinds.items())]
             writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
