@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from mmoe.data.hashing import MISSING, dense_rows, hash_rows, hash_words
 from mmoe.data.moments import Moment, Moments, Values, transformed
@@ -56,20 +57,22 @@ def encode(
     the first N rows of `into`, where it is given. Raises SchemaError for a view type the schema does not know.
     """
     layout = record_layout(schema, moments, teachers=len(teachers), groups=with_groups)
-    words = layout.empty(len(table)) if into is None else into[: len(table)]
     rows = Rows(
         layout=layout,
-        words=words,
+        words=layout.empty(len(table)) if into is None else into[: len(table)],
         bags=tuple(_bags(_flat(table[name]), name, f) for name, f in schema.features.multivalued.items()),
         identity=table.select(IDENTITY) if with_identity else None,
     )
-    _fill_categories(rows.categorical, table, schema, moments)
-    _fill_numbers(rows.numeric, table, schema, moments)
-    rows.view_type[:] = _view_type(_flat(table[VIEW_TYPE]), schema)
+    columns = np.empty((layout.width, len(table)), dtype=np.int32)
+    by_column = Rows(layout=layout, words=columns.T)
+    _fill_categories(by_column.categorical, table, schema, moments)
+    _fill_numbers(by_column.numeric, table, schema, moments)
+    by_column.view_type[:] = _view_type(_flat(table[VIEW_TYPE]), schema)
     for index, name in enumerate(schema.labels):
-        rows.labels[:, index] = table[name].cast(pa.float32()).to_numpy()
+        by_column.labels[:, index] = table[name].cast(pa.float32()).to_numpy()
     for index, logits in enumerate(teachers):
-        rows.teacher(index)[:] = logits
+        by_column.teacher(index)[:] = logits
+    torch.from_numpy(rows.words).copy_(torch.from_numpy(columns).t())  # much faster than to write records by column
     if rows.group is not None:
         rows.group[:] = group_codes(table[GROUP_ID])
     return rows
