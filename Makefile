@@ -54,6 +54,7 @@ e2e: $(SETUP) ## the slow tests: a real object store, a real Airflow, a real bro
 	@npm install --silent --no-audit --no-fund --prefix var/axe axe-core@4.14.1 || echo "axe-core is not here: its tests are skipped"
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "ceph and not e2e"
 	@$(BIN)/python -m pytest -m e2e
+	@test ! -x var/sharding/bin/python || PYTHONPATH=. var/sharding/bin/python -m pytest tests/e2e/test_two_processes.py -k sharded
 
 check: $(SETUP) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

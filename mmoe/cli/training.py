@@ -102,17 +102,21 @@ def train_incremental(plan_id: PlanId, save: Save = None) -> None:
 
 
 def in_processes(step: "TrainStep", plan_id: str, save: Path | None) -> None:
-    """Run the step in as many processes as the settings ask for, unless torchrun already runs this one: the first of
-    them tells the result. torchrun takes this process's place, so whoever stops this one stops them all.
+    """Run the step in as many processes as the settings ask for, or as made the version that is made again, unless
+    torchrun already runs this one: the first of them tells the result. torchrun takes this process's place, so whoever
+    stops this one stops them all.
     """
-    from mmoe.train.distributed import processes
+    from mmoe.steps.plan import load_plan
+    from mmoe.steps.remaking import processes as wanted
+    from mmoe.train.distributed import LAUNCHER, processes
 
     context = load_context()
-    count = context.settings.train_processes
+    count, shard_rows = wanted(context, load_plan(context.settings, plan_id))
     if count > 1 and "WORLD_SIZE" not in os.environ:
+        os.environ[LAUNCHER] = str(os.getpid())
         torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "mmoe"]
         os.execv(sys.executable, [sys.executable, "-m", *torchrun, *sys.argv[1:]])  # noqa: S606
-    with processes(context.settings.shard_rows) as group:
+    with processes(shard_rows) as group:
         result = step(context, plan_id, group)
     if group.leads:
         finish(result, save)

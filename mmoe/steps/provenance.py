@@ -1,4 +1,4 @@
-"""What a training's bits depend on beside its plan: the code, PyTorch, the kind of CPU, the number of threads."""
+"""What a training's bits depend on beside its plan: the code, PyTorch, the kind of CPU, the threads and processes."""
 
 import subprocess
 from collections.abc import Mapping
@@ -22,20 +22,24 @@ class Provenance(Frozen):
     cpu: str
     """The widest instruction set that PyTorch computes with here."""
     threads: int
+    processes: int = 1
+    shard_rows: int = 0
+    """Tables of so many rows were shared out over the processes; 0: none."""
 
     @property
     def tags(self) -> dict[str, str]:
         return {
             COMMIT: self.commit, "code_dirty": str(self.dirty).lower(), "torch": self.torch, "cpu": self.cpu,
-            "threads": str(self.threads),
+            "threads": str(self.threads), "processes": str(self.processes), "shard_rows": str(self.shard_rows),
         }  # fmt: skip
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """Raises KeyError for a run that was logged without them."""
+        """Raises KeyError for a run that was logged without them. One that tells no processes had one."""
         return cls(
             commit=tags[COMMIT], dirty=tags["code_dirty"] == "true", torch=tags["torch"], cpu=tags["cpu"],
-            threads=int(tags["threads"]),
+            threads=int(tags["threads"]), processes=int(tags.get("processes", "1")),
+            shard_rows=int(tags.get("shard_rows", "0")),
         )  # fmt: skip
 
     def differences(self, other: Self) -> list[str]:
@@ -44,7 +48,7 @@ class Provenance(Frozen):
         return [f"{name}: {mine}, now {theirs}" for (name, mine), theirs in pairs if mine != theirs]
 
 
-def provenance(commit: str, threads: int) -> Provenance:
+def provenance(commit: str, threads: int, *, processes: int = 1, shard_rows: int = 0) -> Provenance:
     """Of this process. `commit` is what the settings state, for code that lies in no checkout; `threads` 0: PyTorch's
     choice."""
     import torch
@@ -56,6 +60,8 @@ def provenance(commit: str, threads: int) -> Provenance:
         torch=torch.__version__,
         cpu=torch.backends.cpu.get_cpu_capability(),
         threads=threads or torch.get_num_threads(),
+        processes=processes,
+        shard_rows=shard_rows if processes > 1 else 0,
     )
 
 

@@ -6,6 +6,7 @@ from mmoe.errors import TrainingError
 from mmoe.steps.context import Context
 from mmoe.steps.plan import Original, Plan
 from mmoe.steps.provenance import Provenance, provenance
+from mmoe.train.distributed import Processes
 from mmoe.train.spec import TrainResult
 
 
@@ -14,10 +15,19 @@ def threads(context: Context, plan: Plan) -> int:
     return plan.original.made_by.threads if plan.original else context.settings.threads
 
 
-def confirm(context: Context, original: Original, result: TrainResult) -> dict[str, Any]:
+def processes(context: Context, plan: Plan) -> tuple[int, int]:
+    """How many, and the rows from which tables are shared out over them: as the original was made, too."""
+    made_by = plan.original.made_by if plan.original else None
+    settings = context.settings
+    return (made_by.processes, made_by.shard_rows) if made_by else (settings.train_processes, settings.shard_rows)
+
+
+def confirm(context: Context, original: Original, result: TrainResult, group: Processes) -> dict[str, Any]:
     """That the reproduction is the original, bit for bit. Raises TrainingError with all that differs."""
     if result.digest != original.digest:
-        here = provenance(context.settings.code_commit, original.made_by.threads)
+        here = provenance(
+            context.settings.code_commit, original.made_by.threads, processes=group.world, shard_rows=group.shard_rows
+        )  # fmt: skip
         found = "; ".join(original.made_by.differences(here)) or "nothing that is recorded differs"
         raise TrainingError(
             f"version {original.version} was not reproduced: its model digest is {original.digest[:12]}, this one's "

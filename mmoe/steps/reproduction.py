@@ -94,7 +94,9 @@ def resolved(plan: Plan) -> Params:
 
 def code(context: Context, then: Provenance) -> dict[str, Any]:
     """What of the code and the machine is not as it was, and how to go on."""
-    now = provenance(context.settings.code_commit, then.threads)
+    now = provenance(
+        context.settings.code_commit, then.threads, processes=then.processes, shard_rows=then.shard_rows
+    )  # fmt: skip
     return {
         "commit": then.commit,
         "checked_out": now.commit,

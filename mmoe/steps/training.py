@@ -65,9 +65,9 @@ def train_batch_step(context: Context, plan_id: str, group: Processes = ALONE) -
     if not group.leads:
         return trained(plan, result)
     if plan.catch_up_days:
-        run_id = log_run(context, plan, result, stage="batch", folder=result.folder, days=plan.train_days)
+        run_id = log_run(context, plan, result, group, stage="batch", folder=result.folder, days=plan.train_days)
         return trained(plan, result) | {"run_id": run_id}
-    return trained(plan, result) | register(context, plan, result)
+    return trained(plan, result) | register(context, plan, result, group)
 
 
 def train_incremental_step(context: Context, plan_id: str, group: Processes = ALONE) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def train_incremental_step(context: Context, plan_id: str, group: Processes = AL
             cadence=cadence(context),
             group=group,
         )
-    return trained(plan, result) | (register(context, plan, result) if group.leads else {})
+    return trained(plan, result) | (register(context, plan, result, group) if group.leads else {})
 
 
 def cadence(context: Context) -> Cadence:
@@ -120,13 +120,13 @@ def teacher_scores(context: Context, plan: Plan) -> dict[date, Path]:
     return {ref.day: score_day(context, scorer, ref) for ref in plan.train_days}
 
 
-def register(context: Context, plan: Plan, result: TrainResult) -> dict[str, Any]:
+def register(context: Context, plan: Plan, result: TrainResult, group: Processes) -> dict[str, Any]:
     """Log the finished model and register it as a version. An experiment is logged alone, a reproduction compared."""
     folder = assemble_model(context, plan, fitted_calibrator(context, plan, result.folder))
     if plan.original is not None:
-        return confirm(context, plan.original, result)
+        return confirm(context, plan.original, result, group)
     days = plan.learned_days
-    run_id = log_run(context, plan, result, stage=plan.kind, folder=folder, days=days)
+    run_id = log_run(context, plan, result, group, stage=plan.kind, folder=folder, days=days)
     if plan.pin is not None:
         return {"run_id": run_id}
     registry = Registry(context.settings)
@@ -158,11 +158,15 @@ def version_record(plan: Plan, version: Version) -> VersionRecord:
 
 
 def log_run(
-    context: Context, plan: Plan, result: TrainResult, *, stage: str, folder: Path, days: Iterable[DayRef]
-) -> str:
+    context: Context, plan: Plan, result: TrainResult, group: Processes, *, stage: str, folder: Path,
+    days: Iterable[DayRef],
+) -> str:  # fmt: skip
     teacher = plan.baseline if plan.distilled and stage != "incremental" else None
     uses = dict.fromkeys(plan.replay_days, "replay") | dict.fromkeys(plan.train_days if teacher else (), "distillation")
-    made_by = provenance(context.settings.code_commit, context.settings.threads)
+    made_by = provenance(
+        context.settings.code_commit, context.settings.threads,
+        processes=result.state.stages[-1].processes, shard_rows=group.shard_rows,
+    )  # fmt: skip
     return Registry(context.settings).log_training(
         key=run_key(plan, result.digest),
         name=f"{plan.kind} through {result.state.trained_through}"
@@ -200,4 +204,5 @@ def trained(plan: Plan, result: TrainResult) -> dict[str, Any]:
         "examples_per_second": round(result.examples_per_second),
         "seconds": round(result.seconds, 1),
         "reused": result.reused,
+        "resumed_at": result.resumed_at,
     }

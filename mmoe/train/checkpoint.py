@@ -45,6 +45,7 @@ def save_trainable(folder: Path, trained: Trainable, fit: Fit) -> TrainResult:
         reused=False,
         seconds=fit.seconds,
         examples_per_second=fit.rows / fit.seconds,
+        resumed_at=fit.resumed_at,
     )
 
 

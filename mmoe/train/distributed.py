@@ -30,6 +30,8 @@ from mmoe.train.optim import Optimizer, sum_by_row
 
 PATIENCE = timedelta(hours=24)
 """How long a process waits for one that is still at work; one that died is noticed at once."""
+LAUNCHER = "MMOE_LAUNCHER_PID"
+"""The environment's name for the process that became torchrun."""
 Found = TypeVar("Found")
 
 
@@ -201,6 +203,11 @@ def processes(shard_rows: int = 0) -> Iterator[Processes]:
 
 
 def die_with_parent() -> None:
-    """torchrun's workers outlive it when it is killed; a training that is run again must not meet them at work."""
+    """torchrun's workers outlive it when it is killed; a training that is run again must not meet them at work. Raises
+    TrainingError where it died before this one had got so far.
+    """
     set_parent_death_signal = 1
     ctypes.CDLL("libc.so.6", use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
+    parent = str(os.getppid())
+    if os.environ.get(LAUNCHER, parent) != parent:
+        raise TrainingError(f"torchrun (process {os.environ[LAUNCHER]}) has died; run the training again.")

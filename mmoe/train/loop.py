@@ -42,6 +42,8 @@ class Fit:
     """What the experts computed in."""
     curve: tuple[CurvePoint, ...]
     seconds: float
+    resumed_at: int
+    """Rows of the checkpoint that this run went on from."""
 
 
 @dataclass(kw_only=True)
@@ -104,6 +106,7 @@ class Loop:
             precision=self._precision,
             curve=tuple(self._running.points),
             seconds=self._seconds,
+            resumed_at=self._rows_before,
         )
 
     @property

@@ -52,6 +52,8 @@ class TrainResult:
     seconds: float
     examples_per_second: float
     """Over this run's rows; 0 when reused."""
+    resumed_at: int = 0
+    """The row of a checkpoint that an interrupted training went on from."""
 
 
 def network_spec(schema: Schema, model: ModelConfig) -> NetworkSpec:

@@ -63,7 +63,8 @@ class Step(BaseOperator):
         lines: deque[str] = deque(maxlen=50)
         for line in self._process.stdout:
             self.log.info("%s", line.rstrip())
-            lines.append(line)
+            if line.startswith("{"):  # torchrun says much more after a refusal of one of its processes
+                lines.append(line)
         return self._process.wait(), list(lines)
 
 

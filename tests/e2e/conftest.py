@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from e2e_support import ROOT, Demo, demo_command, free_port, processes_of
 
-sys.path.append(str(Path(__file__).parents[1] / "lake"))
+sys.path += [str(Path(__file__).parents[1] / area) for area in ("lake", "steps")]
 from every_store import ceph, make_bucket, moto, session  # noqa: F401  # fixtures
 
 KILL_AFTER_DAYS = 5

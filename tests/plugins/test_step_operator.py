@@ -49,6 +49,15 @@ def test_a_refusal_is_final_and_a_crash_is_retried(tmp_path):
     assert run_in_airflow(tmp_path, body) == ["AirflowFailException", "no files", "AirflowException"]
 
 
+def test_a_refusal_is_found_however_much_torchrun_says_after_it(tmp_path):
+    body = """
+        says = "import sys; print('{\\"error\\": \\"no rows\\"}'); print('Traceback\\\\n' * 500); sys.exit(1)"
+        code, lines = Step(task_id="train", command=["train"])._run([sys.executable, "-c", says])
+        print(json.dumps([code, last_object(lines)]))
+    """
+    assert run_in_airflow(tmp_path, body) == [1, {"error": "no rows"}]
+
+
 @pytest.mark.parametrize(
     "answer",
     [

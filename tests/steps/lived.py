@@ -69,12 +69,12 @@ def train_plan(context: Context, plan: str) -> dict:
     return train_incremental_step(context, plan)
 
 
-def make_project(project: Path) -> None:
+def make_project(project: Path, params: dict = PARAMS) -> None:
     """A clone as DVC and git see it: dvc.yaml and params.yaml, committed."""
     (project / ".dvc").mkdir(parents=True)
     shutil.copy(ROOT / ".dvc" / "config", project / ".dvc" / "config")
     shutil.copy(ROOT / "dvc.yaml", project)
-    (project / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "project"]):
         identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
         subprocess.run(["git", *identity, *arguments], cwd=project, check=True)

@@ -1,6 +1,7 @@
 """mmoe.train.distributed: two real processes over gloo learn what one does, stay equal, and go on after a kill."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -75,6 +76,16 @@ def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two
         assert alone[part].keys() == first[part].keys()
         for name, values in alone[part].items():
             np.testing.assert_allclose(first[part][name], values, rtol=1e-3, atol=tolerance, err_msg=name)
+
+
+def test_a_process_whose_torchrun_died_while_it_started_ends_at_once() -> None:
+    script = "from mmoe.train.distributed import processes\nwith processes(): pass"
+    alone = os.environ | {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=alone | {"MMOE_LAUNCHER_PID": "1"}, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert "torchrun (process 1) has died; run the training again." in done.stderr
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
