@@ -74,6 +74,9 @@ class ModelConfig(Frozen):
     """Embedding width of the view type; absent: embedding_dim. 0: experts do not read it."""
     missing_flags: bool = True
     """A column beside each numeric one that is 1 where the value is missing; false spares crosses their width."""
+    numeric_scale: float = Field(default=1.0, gt=0)
+    """Factor on the standardised numeric values. Adam moves all weights at one pace, so that a number, which is one
+    input, is learned more slowly than an embedding, which is many: up to √embedding_dim makes up for it."""
     numeric_buckets: dict[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
     """Numeric features to cut at the training window's quantiles into this many buckets, each with an embedding, in
     the place of the standardised value."""

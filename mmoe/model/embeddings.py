@@ -86,9 +86,10 @@ class Embeddings(nn.Module):
         view_width: int,
         *,
         missing_flags: bool = True,
+        numeric_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.view_type, self.missing_flags = view_width > 0, missing_flags
+        self.view_type, self.missing_flags, self.numeric_scale = view_width > 0, missing_flags, numeric_scale
         looked_up = [(buckets + 1, width) for buckets, width in categorical]
         looked_up += [(view_types, view_width)] if self.view_type else []
         pooled = [(buckets + 1, width) for buckets, width in bags]
@@ -109,7 +110,8 @@ class Embeddings(nn.Module):
         ids = torch.cat([inputs.categorical_BF, *view_type], dim=1)
         looked_up = [table(ids) for table in self.tables]
         pooled = [bag(inputs.bag_values, inputs.bag_offsets) for bag in self.bags]
-        numeric = [inputs.numeric_BN.clamp(-CLIP, CLIP), *([inputs.missing_BN] if self.missing_flags else [])]
+        scaled = inputs.numeric_BN.clamp(-CLIP, CLIP) * self.numeric_scale
+        numeric = [scaled, *([inputs.missing_BN] if self.missing_flags else [])]
         padding = aligned(self.width) - self.width if len(ids) >= ALIGNED_ROWS else 0
         zeros = numeric[0].new_zeros(len(ids), padding)
         features_BD = torch.cat([*looked_up, *pooled, *numeric, zeros], dim=1)

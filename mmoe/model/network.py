@@ -77,6 +77,7 @@ class Network(nn.Module):
             spec.view_types,
             config.embedding_dim if config.view_dim is None else config.view_dim,
             missing_flags=config.missing_flags,
+            numeric_scale=config.numeric_scale,
         )
         by_name = dict(zip(spec.feature_names, self.embeddings.columns, strict=bool(spec.feature_names)))
         self.experts = Experts(config.experts, self.embeddings.width, config.dropout, by_name)

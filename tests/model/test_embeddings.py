@@ -1,6 +1,6 @@
 import torch
 
-from mmoe.model.embeddings import ALIGNED_ROWS, Embeddings
+from mmoe.model.embeddings import ALIGNED_ROWS, CLIP, Embeddings
 from mmoe.model.inputs import Inputs
 from mmoe.model.linear import aligned
 
@@ -55,6 +55,13 @@ def test_without_view_type_and_missing_flags_the_rest_is_as_it_was() -> None:
     features = plain(batch)
     torch.testing.assert_close(features[:, 3:5], plain.tables[1].weight[[0, 4]])
     torch.testing.assert_close(features[:, -2:], batch.numeric_BN)
+
+
+def test_numeric_values_are_scaled_after_outliers_are_cut_and_missing_flags_are_not() -> None:
+    scaled = Embeddings(categorical=[(5, 3)], bags=[], numeric=2, view_types=3, view_width=0, numeric_scale=4.0)
+    batch = inputs([[5], [1]], [], [2, 0])._replace(numeric_BN=torch.tensor([[0.5, 100.0], [-1.0, -100.0]]))
+    expected = torch.tensor([[2.0, 4 * CLIP], [-4.0, -4 * CLIP]])
+    torch.testing.assert_close(scaled(batch)[:, -4:], torch.cat([expected, batch.missing_BN], dim=1))
 
 
 def test_columns_tell_where_each_feature_stands() -> None:
