@@ -25,5 +25,5 @@ class Mlp(nn.Module):
     def forward(self, x_CBD: Tensor) -> Tensor:
         h = x_CBD
         for layer in self.layers:
-            h = self.dropout(layer(h).relu_())
+            h = self.dropout(layer(h, relu=True))
         return h

@@ -14,7 +14,7 @@ from mmoe.config import ModelConfig
 from mmoe.errors import ConfigError
 from mmoe.model.embeddings import Embeddings
 from mmoe.model.experts import Experts
-from mmoe.model.gates import Gates
+from mmoe.model.gates import Gates, mixed
 from mmoe.model.inputs import Inputs
 from mmoe.model.towers import Towers
 
@@ -127,7 +127,7 @@ class Network(nn.Module):
         gates_TBE = self.gate(features_BD, inputs.view_type_B)
         if gates_TBE is None:
             return experts_EBH.expand(len(self.heads), -1, -1), None
-        return torch.einsum("tbe,ebh->tbh", gates_TBE, experts_EBH), gates_TBE
+        return mixed(gates_TBE, experts_EBH), gates_TBE
 
     def gate(self, features_BD: Tensor, view_type_B: Tensor) -> Tensor | None:
         if self.gates is None:

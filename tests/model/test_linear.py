@@ -19,10 +19,17 @@ def test_one_input_for_all_copies_equals_the_same_input_repeated() -> None:
         torch.testing.assert_close(layer(x), layer(x.expand(3, -1, -1)))
 
 
+@pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize(("outputs", "bias"), [(4, True), (4, False), (NARROW, True)])
-def test_gradients_of_one_input_for_all_copies_are_those_of_the_input_repeated(outputs: int, bias: bool) -> None:
+def test_gradients_of_one_input_for_all_copies_are_those_of_the_input_repeated(
+    outputs: int, bias: bool, relu: bool
+) -> None:
     layer, x = Linear(3, 5, outputs, bias=bias), torch.randn(7, 5, requires_grad=True)
-    shared, repeated = layer(x), layer(x.expand(3, -1, -1))
+    if layer.bias is not None:
+        nn.init.normal_(layer.bias)
+    shared, repeated = layer(x, relu=relu), layer(x.expand(3, -1, -1), relu=relu)
+    torch.testing.assert_close(shared, repeated)
+    assert (shared >= 0).all() == relu
     weights = torch.randn_like(shared)
     read = (x, *layer.parameters())
     found, expected = (torch.autograd.grad((y * weights).sum(), read) for y in (shared, repeated))
