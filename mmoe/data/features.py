@@ -1,12 +1,15 @@
 # ruff: noqa: N803  (shapes in names)
 """Canonical Arrow rows to model inputs: hashed ids, standardised numbers, bags, labels. No Python per row."""
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from mmoe.data.arrays import filled, flat, nulls
 from mmoe.data.hashing import MISSING, dense_rows, hash_rows, hash_words
 from mmoe.data.moments import Moment, Moments, Values, transformed
 from mmoe.data.rows import Bags, Floats, Ints, Layout, Rows, Words
@@ -15,12 +18,13 @@ from mmoe.lake.partitions import GROUP_ID
 from mmoe.schema import EVENT_ID, VIEW_TYPE, Categorical, Multivalued, Numeric, Schema
 
 IDENTITY = [EVENT_ID, GROUP_ID]
+UNKNOWN = -1
 
 
-def feature_columns(schema: Schema) -> list[str]:
-    """The columns that `encode` reads."""
+def read_columns(schema: Schema) -> list[str]:
+    """The columns that `encode` may read, in the order in which it does."""
     features = schema.features
-    return [VIEW_TYPE, *features.categorical, *features.numeric, *features.multivalued, *schema.labels]
+    return [*features.multivalued, *features.categorical, *features.numeric, VIEW_TYPE, *schema.labels, *IDENTITY]
 
 
 def text_columns(schema: Schema) -> list[str]:
@@ -41,8 +45,16 @@ def record_layout(schema: Schema, moments: Moments, *, teachers: int = 0, groups
     )
 
 
+class Columns(Protocol):
+    """A table, or what reads one by column."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, name: str, /) -> pa.ChunkedArray: ...
+
+
 def encode(
-    table: pa.Table,
+    table: Columns,
     schema: Schema,
     moments: Moments,
     *,
@@ -57,37 +69,35 @@ def encode(
     the first N rows of `into`, where it is given. Raises SchemaError for a view type the schema does not know.
     """
     layout = record_layout(schema, moments, teachers=len(teachers), groups=with_groups)
-    rows = Rows(
-        layout=layout,
-        words=layout.empty(len(table)) if into is None else into[: len(table)],
-        bags=tuple(_bags(_flat(table[name]), name, f) for name, f in schema.features.multivalued.items()),
-        identity=table.select(IDENTITY) if with_identity else None,
-    )
+    bags = tuple(_bags(flat(table[name]), name, feature) for name, feature in schema.features.multivalued.items())
     columns = np.empty((layout.width, len(table)), dtype=np.int32)
     by_column = Rows(layout=layout, words=columns.T)
     _fill_categories(by_column.categorical, table, schema, moments)
     _fill_numbers(by_column.numeric, table, schema, moments)
-    by_column.view_type[:] = _view_type(_flat(table[VIEW_TYPE]), schema)
+    by_column.view_type[:] = _view_type(flat(table[VIEW_TYPE]), schema)
     for index, name in enumerate(schema.labels):
-        by_column.labels[:, index] = table[name].cast(pa.float32()).to_numpy()
+        by_column.labels[:, index] = filled(flat(table[name].cast(pa.float32())), np.nan)
     for index, logits in enumerate(teachers):
         by_column.teacher(index)[:] = logits
-    torch.from_numpy(rows.words).copy_(torch.from_numpy(columns).t())  # much faster than to write records by column
+    words = layout.empty(len(table)) if into is None else into[: len(table)]
+    torch.from_numpy(words).copy_(torch.from_numpy(columns).t())  # much faster than to write records by column
+    identity = pa.table({name: table[name] for name in IDENTITY}) if with_identity else None
+    rows = Rows(layout=layout, words=words, bags=bags, identity=identity)
     if rows.group is not None:
         rows.group[:] = group_codes(table[GROUP_ID])
     return rows
 
 
-def _fill_categories(categorical_NC: Words, table: pa.Table, schema: Schema, moments: Moments) -> None:
+def _fill_categories(categorical_NC: Words, table: Columns, schema: Schema, moments: Moments) -> None:
     features = schema.features
     for index, (name, feature) in enumerate(features.categorical.items()):
-        categorical_NC[:, index] = embedding_rows(_flat(table[name]), name, feature)
+        categorical_NC[:, index] = embedding_rows(flat(table[name]), name, feature)
     cut = [name for name in features.numeric if moments[name].edges is not None]
     for index, name in enumerate(cut, start=len(features.categorical)):
         categorical_NC[:, index] = bucketed(transformed(table[name], features.numeric[name]), moments[name])
 
 
-def _fill_numbers(numeric_NM: Floats, table: pa.Table, schema: Schema, moments: Moments) -> None:
+def _fill_numbers(numeric_NM: Floats, table: Columns, schema: Schema, moments: Moments) -> None:
     """Standardised, NaN where missing."""
     plain = [(name, f) for name, f in schema.features.numeric.items() if moments[name].edges is None]
     for index, (name, feature) in enumerate(plain):
@@ -98,8 +108,7 @@ def _fill_numbers(numeric_NM: Floats, table: pa.Table, schema: Schema, moments: 
 
 def _float32(column: pa.ChunkedArray, feature: Numeric) -> Floats:
     if feature.transform == "none":
-        stored: Floats = column.to_numpy().astype(np.float32, copy=False)
-        return stored
+        return filled(flat(column.cast(pa.float32())), np.nan)
     return transformed(column, feature).astype(np.float32)
 
 
@@ -118,14 +127,14 @@ def bucketed(values: Values, moment: Moment) -> Ints:
 
 def group_codes(column: pa.ChunkedArray) -> Ints:
     """(N,) group ids -> (N,) codes below 2^56, equal for equal ids; -1 where null."""
-    ids = _flat(column)
+    ids = flat(column)
     codes = (hash_words(ids, "group") >> np.uint64(8)).astype(np.int64)
-    return np.where(ids.is_null().to_numpy(zero_copy_only=False), np.int64(-1), codes)
+    return np.where(nulls(ids), np.int64(-1), codes)
 
 
 def _bags(column: pa.ListArray, name: str, feature: Multivalued) -> Bags:
     """Lists of N rows -> hashed bags. A null or empty list is a bag of the one missing row."""
-    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = filled(pc.list_value_length(column), 0).astype(np.int64)
     hashed = embedding_rows(column.flatten(), name, feature)
     counts = np.maximum(lengths, 1)
     values = np.full(counts.sum(), MISSING, dtype=np.int64)
@@ -135,17 +144,10 @@ def _bags(column: pa.ListArray, name: str, feature: Multivalued) -> Bags:
 
 def _view_type(column: pa.Array, schema: Schema) -> Ints:
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    known_codes = pc.index_in(encoded.dictionary, value_set=pa.array(schema.view_type.names, pa.string()))
-    codes = known_codes.take(encoded.indices)
-    if codes.null_count:
-        known = ", ".join(schema.view_type.names)
-        raise SchemaError(f"view_type: {codes.null_count} rows hold none of {known}; ingest the day again.")
-    indices: Ints = codes.to_numpy(zero_copy_only=False).astype(np.int64)
+    places = {name: place for place, name in enumerate(schema.view_type.names)}
+    known = np.array([UNKNOWN, *(places.get(name, UNKNOWN) for name in encoded.dictionary.to_pylist())])
+    indices: Ints = known[filled(encoded.indices, -1) + 1]
+    if unknown := int((indices == UNKNOWN).sum()):
+        names = ", ".join(schema.view_type.names)
+        raise SchemaError(f"view_type: {unknown} rows hold none of {names}; ingest the day again.")
     return indices
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    """One array, with dictionary encoding as it is."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return column.unify_dictionaries().combine_chunks()

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from mmoe.data.arrays import filled, nulls
 from mmoe.parsing import Frozen
 
 HASH_VERSION = 1
@@ -34,7 +35,7 @@ def hash_rows(values: pa.Array, name: str, buckets: int) -> npt.NDArray[np.int32
         encoded = _encoded(values)
         rows = to_rows(_distinct_words(encoded, name), buckets).take(_codes(encoded))
     if values.null_count:
-        rows[values.is_null().to_numpy(zero_copy_only=False)] = MISSING
+        rows[nulls(values)] = MISSING
     return rows
 
 
@@ -48,7 +49,7 @@ def dense_rows(values: pa.Array, buckets: int) -> npt.NDArray[np.int32]:
     rows = integers.astype(np.int32)
     rows += 1
     if values.null_count:
-        rows[values.is_null().to_numpy(zero_copy_only=False)] = MISSING
+        rows[nulls(values)] = MISSING
     return rows
 
 
@@ -105,9 +106,7 @@ class GroupShare(Frozen):
 
 def _integers(values: pa.Array) -> npt.NDArray[np.int64]:
     """A view of the values, where there are no nulls; else a copy with zeros for them."""
-    known = pc.fill_null(values, 0) if values.null_count else values
-    integers: npt.NDArray[np.int64] = known.cast(pa.int64()).to_numpy(zero_copy_only=False)
-    return integers
+    return filled(values.cast(pa.int64()), 0)
 
 
 def _within(values: pa.Array, end: int) -> bool:
@@ -131,8 +130,7 @@ def _distinct_words(encoded: pa.DictionaryArray, salt: str) -> Words:
 
 def _codes(encoded: pa.DictionaryArray) -> npt.NDArray[np.int32]:
     """(N,) places in what _distinct_words gives."""
-    codes: npt.NDArray[np.int32] = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False) + 1
-    return codes
+    return filled(encoded.indices, -1) + 1
 
 
 @cache

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from mmoe.data.arrays import filled, flat
 from mmoe.errors import ConfigError
 from mmoe.lake.reader import Partition
 from mmoe.parsing import Frozen
@@ -73,7 +74,7 @@ def refuse_unknown(buckets: Mapping[str, int], schema: Schema) -> None:
 
 def transformed(column: pa.ChunkedArray, feature: Numeric) -> Values:
     """(N,) raw values -> (N,) float64 after the feature's transform, NaN where missing."""
-    values: Values = column.cast(pa.float64()).to_numpy()
+    values = filled(flat(column.cast(pa.float64())), np.nan)
     return np.sign(values) * np.log1p(np.abs(values)) if feature.transform == "log1p" else values
 
 

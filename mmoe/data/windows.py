@@ -3,14 +3,16 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.parquet as pq
 
-from mmoe.data.features import encode, feature_columns, record_layout, text_columns
+from mmoe.data.arrays import flat, mask
+from mmoe.data.columns import RowGroupColumns
+from mmoe.data.features import encode, read_columns, record_layout, text_columns
 from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import Moments
 from mmoe.data.order import RowGroup, Window
@@ -80,29 +82,22 @@ class WindowReader:
         return Started(buffer=buffer, parts=parts)
 
     def _load(self, group: RowGroup, teachers: Sequence[DayTeacher], into: Words) -> Rows:
-        table = self._read(group)
-        logits = tuple(teacher.logits(group.first, table[EVENT_ID]) for teacher in teachers)
-        for share in self.groups.get(group.day, ()):
-            kept = share.mask(table[GROUP_ID].combine_chunks())
-            table, logits = table.filter(pa.array(kept)), tuple(logit[kept] for logit in logits)
-        return encode(
-            table,
-            self.schema,
-            self.moments,
-            teachers=logits,
-            with_groups=self.with_groups,
-            with_identity=self.with_identity,
-            into=into,
-        )
-
-    def _read(self, group: RowGroup) -> pa.Table:
-        ids = {
-            EVENT_ID: self.teachers or self.with_identity,
-            GROUP_ID: self.groups.get(group.day) or self.with_groups or self.with_identity,
-        }
-        columns = [name for name, needed in ids.items() if needed] + feature_columns(self.schema)
         with pq.ParquetFile(group.file, memory_map=True, read_dictionary=text_columns(self.schema)) as parquet:
-            return parquet.read_row_group(group.index, columns=columns, use_threads=False)
+            columns = RowGroupColumns(parquet=parquet, index=group.index, names=read_columns(self.schema))
+            logits = tuple(teacher.logits(group.first, columns[EVENT_ID]) for teacher in teachers)
+            if shares := self.groups.get(group.day):
+                ids = flat(columns[GROUP_ID])
+                kept = np.logical_and.reduce([share.mask(ids) for share in shares])
+                columns, logits = replace(columns, kept=mask(kept)), tuple(logit[kept] for logit in logits)
+            return encode(
+                columns,
+                self.schema,
+                self.moments,
+                teachers=logits,
+                with_groups=self.with_groups,
+                with_identity=self.with_identity,
+                into=into,
+            )
 
 
 def joined(buffer: Words, parts: Sequence[tuple[int, Rows]]) -> Rows:

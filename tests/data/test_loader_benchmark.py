@@ -5,12 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmoe.data.benchmark import IDS, loader_rate, workload_day, workload_schema
-from mmoe.data.features import feature_columns
+from mmoe.data.features import IDENTITY, read_columns
 
 
 def test_the_log_is_30_ids_with_a_long_tail_10_numbers_and_two_labels() -> None:
     day = workload_day(20_000, seed=3)
-    assert day.column_names == feature_columns(workload_schema(["click", "gclick"]))
+    assert {*day.column_names, *IDENTITY} == set(read_columns(workload_schema(["click", "gclick"])))
     for index, size in enumerate(IDS):
         ids = day[f"c{index}"].to_numpy()
         counts = np.sort(np.unique(ids, return_counts=True)[1])[::-1]
