@@ -3,24 +3,30 @@
 import ctypes
 from collections.abc import Iterable, Iterator
 
+import pyarrow as pa
 import torch
 
 from mmoe.data.batch import Batch
 from mmoe.model.network import Network, Outputs
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """mallopt(3)'s names."""
 LARGEST_ON_HEAP, KEPT_FREE = 32 << 20, (1 << 31) - 1
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what one step frees for the next. Given back to the kernel, its pages would be faulted in anew at
-    each step, which takes a tenth of the step's time. Where there is no glibc, nothing changes.
+    """Have glibc keep what one step frees for the next, of whatever thread. Given back to the kernel, its pages would
+    be faulted in anew at each step, which takes a tenth of the step's time. Where there is no glibc, nothing changes.
+
+    Arrow reads by an allocator of its own: of its choices jemalloc keeps the least, 30 MB less than the default.
     """
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
+    mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, LARGEST_ON_HEAP)
     mallopt(M_TRIM_THRESHOLD, KEPT_FREE)
 
