@@ -14,7 +14,7 @@ from mmoe.data.batch import Batch
 from mmoe.data.order import Position
 from mmoe.errors import TrainingError
 from mmoe.model.network import Network
-from mmoe.train.device import fed, keep_freed_memory, native_bfloat16, outputs_in
+from mmoe.train.device import fed, native_bfloat16, outputs_in
 from mmoe.train.distributed import ALONE, Processes, Step
 from mmoe.train.divergence import Broken, Steady, coin_loss
 from mmoe.train.objective import Objective, no_losses
@@ -84,7 +84,6 @@ class Loop:
         """Raises TrainingError, with a diagnosis, as soon as a gradient is not finite or the loss has exploded; the
         last checkpoint then holds the last good state. Raises CorruptionError for a damaged checkpoint.
         """
-        keep_freed_memory()
         every = max(1, self._steps_planned // CURVE_POINTS)
         self.network.train()
         with torch.random.fork_rng(devices=[]):

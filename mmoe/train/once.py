@@ -7,6 +7,7 @@ from pathlib import Path
 from mmoe.data.aside import exclusive
 from mmoe.errors import TrainingError
 from mmoe.train.checkpoint import Trainable, save_trainable
+from mmoe.train.device import keep_freed_memory
 from mmoe.train.distributed import Processes
 from mmoe.train.loop import Fit
 from mmoe.train.resume import Cadence, Checkpoints, checkpoint_path
@@ -17,6 +18,7 @@ Train = Callable[[Checkpoints], tuple[Trainable, Fit]]
 
 def trained_once(output: Path, inputs: str, cadence: Cadence, group: Processes, train: Train) -> TrainResult:
     """What `output` holds, trained now unless it is there. Raises TrainingError if it was made of other inputs."""
+    keep_freed_memory()
     checkpoints = Checkpoints(path=checkpoint_path(output), inputs=inputs, cadence=cadence)
     with exclusive(output) if group.leads else nullcontext():
         found = finished(output, inputs) if group.leads else None
