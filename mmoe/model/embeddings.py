@@ -15,6 +15,9 @@ from mmoe.model.inputs import Inputs
 from mmoe.model.linear import aligned
 
 INIT_STD = 0.01
+CPU = torch.device("cpu")
+BLOCK = 1 << 16
+"""Rows that are drawn by one random generator: what a table starts with is the same whoever draws which part of it."""
 CLIP = 8.0
 """Standard deviations that a numeric value is cut at, so that no single value can blow up a cross."""
 ALIGNED_ROWS = 256
@@ -22,16 +25,38 @@ ALIGNED_ROWS = 256
 
 
 class HashedTable(nn.Module):
-    """The tables of several features of one width, stacked into one parameter; its gradients are sparse."""
+    """The tables of several features of one width, stacked into one parameter; its gradients are sparse.
+
+    A table of `apart_from` rows or more (0: none) is left on the meta device: `draw` gives its rows, a part at a time.
+    """
 
     row_offsets: Tensor
 
-    def __init__(self, features: Sequence[int], rows: Sequence[int], width: int) -> None:
+    def __init__(self, features: Sequence[int], rows: Sequence[int], width: int, *, apart_from: int = 0) -> None:
         super().__init__()
         self.features = list(features)
         *starts, total = accumulate(rows, initial=0)
         self.register_buffer("row_offsets", torch.tensor(starts), persistent=False)
-        self.weight = nn.Parameter(torch.empty(total, width).normal_(std=INIT_STD))
+        self.total, self.seed = total, int(torch.randint(1 << 31, (), device=CPU))
+        apart = 0 < apart_from <= total
+        self.weight = nn.Parameter(torch.empty(total, width, device="meta" if apart else None))
+        if not apart:
+            self.draw(self.weight, first=0)
+
+    @torch.no_grad()
+    def draw(self, into: Tensor, *, first: int) -> None:
+        """Fill `into` with what the rows from `first` on start with."""
+        generator = torch.Generator()
+        for block in range(first // BLOCK, -(-(first + len(into)) // BLOCK)):
+            begin, end = block * BLOCK, min((block + 1) * BLOCK, self.total)
+            low, high = max(begin, first), min(end, first + len(into))
+            generator.manual_seed(self.seed + block)  # of which PyTorch takes 32 bits: sums, as they do not collide
+            own = into[low - first : high - first]
+            in_place = (low, high) == (begin, end) and own.is_cpu
+            drawn = own if in_place else torch.empty(end - begin, into.shape[1], device=CPU)
+            drawn.normal_(std=INIT_STD, generator=generator)
+            if not in_place:
+                own.copy_(drawn[low - begin : high - begin])
 
 
 class Lookup(HashedTable):
@@ -87,6 +112,7 @@ class Embeddings(nn.Module):
         *,
         missing_flags: bool = True,
         numeric_scale: float = 1.0,
+        apart_from: int = 0,
     ) -> None:
         super().__init__()
         self.view_type, self.missing_flags, self.numeric_scale = view_width > 0, missing_flags, numeric_scale
@@ -94,8 +120,8 @@ class Embeddings(nn.Module):
         looked_up += [(view_types, view_width)] if self.view_type else []
         pooled = [(buckets + 1, width) for buckets, width in bags]
         table_groups, bag_groups = by_width(looked_up), by_width(pooled)
-        self.tables = nn.ModuleList(Lookup(*group) for group in table_groups)
-        self.bags = nn.ModuleList(Pool(*group) for group in bag_groups)
+        self.tables = nn.ModuleList(Lookup(*group, apart_from=apart_from) for group in table_groups)
+        self.bags = nn.ModuleList(Pool(*group, apart_from=apart_from) for group in bag_groups)
         embedded = sum(width for _, width in looked_up + pooled)
         self.width = embedded + (2 if missing_flags else 1) * numeric
         columns = layout(table_groups, 0)

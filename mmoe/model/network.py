@@ -66,7 +66,7 @@ class Network(nn.Module):
 
     gate_columns: Tensor
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, spec: NetworkSpec, *, apart_from: int = 0) -> None:
         super().__init__()
         config, experts = spec.config, len(spec.config.experts)
         self.heads = spec.heads
@@ -78,6 +78,7 @@ class Network(nn.Module):
             config.embedding_dim if config.view_dim is None else config.view_dim,
             missing_flags=config.missing_flags,
             numeric_scale=config.numeric_scale,
+            apart_from=apart_from,
         )
         by_name = dict(zip(spec.feature_names, self.embeddings.columns, strict=bool(spec.feature_names)))
         self.experts = Experts(config.experts, self.embeddings.width, config.dropout, by_name)
@@ -157,8 +158,11 @@ class Network(nn.Module):
         return self
 
 
-def build_network(spec: NetworkSpec, seed: int) -> Network:
-    """A new network, initialised from `seed` alone; the global random state is left as it was."""
+def build_network(spec: NetworkSpec, seed: int, *, apart_from: int = 0) -> Network:
+    """A new network, initialised from `seed` alone; the global random state is left as it was.
+
+    Tables of at least `apart_from` rows (0: none) are left on the meta device, to be drawn where they are shared out.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(spec)
+        return Network(spec, apart_from=apart_from)

@@ -16,9 +16,10 @@ from mmoe.evaluate.calibration import Calibrator
 from mmoe.lake.manifest import file_digest
 from mmoe.model.network import build_network
 from mmoe.parsing import Frozen
-from mmoe.train.checkpoint import WEIGHTS, check_digest, load_weights, save_tensors
+from mmoe.train.checkpoint import WEIGHTS, check_digest, load_weights
 from mmoe.train.spec import network_spec
 from mmoe.train.state import STATE, model_digest, read_state
+from mmoe.train.tensors import write_tensors
 
 MANIFEST, SCHEMA, CALIBRATOR = "manifest.json", "schema.json", "calibrator.json"
 Precision = Literal["float32", "bfloat16"]
@@ -92,8 +93,8 @@ def _write(trainable: Path, digest: str, folder: Path, calibrator: Calibrator | 
     load_weights(network, trainable / WEIGHTS)
     shutil.copyfile(trainable / STATE, folder / STATE)
     (folder / SCHEMA).write_text(state.data_schema.model_dump_json(indent=1) + "\n")
-    save_tensors(folder / weights_file("float32"), network.state_dict())
-    save_tensors(folder / weights_file("bfloat16"), network.to_mixed().state_dict())
+    write_tensors(folder / weights_file("float32"), network.state_dict())
+    write_tensors(folder / weights_file("bfloat16"), network.to_mixed().state_dict())
     if calibrator is not None:
         (folder / CALIBRATOR).write_text(calibrator.model_dump_json(indent=1) + "\n")
     files = {path.name: file_digest(path) for path in sorted(folder.iterdir())}

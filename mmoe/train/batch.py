@@ -22,7 +22,7 @@ from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
-from mmoe.train.sharding import build_optimizer, made_whole
+from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import (
     ReportProgress,
     TrainResult,
@@ -86,7 +86,8 @@ class BatchRun:
     ) -> tuple[Trainable, Fit]:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
-        network = build_network(network_spec(self.schema, self.model), self.params.seed).to(group.device)
+        spec = network_spec(self.schema, self.model)
+        network = build_network(spec, self.params.seed, apart_from=group.apart_from)
         optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share"}))
         loop = Loop(
             network=network,
@@ -102,9 +103,8 @@ class BatchRun:
             progress=progress if group.leads else None,
         )
         fit = loop.run(partial(self.batches, moments, group))
-        optimized = optimizer.state()
-        trained = Trainable(network=made_whole(network), optimizer=optimized, state=self.state(moments, group, fit))
-        return trained, fit
+        state, shared = self.state(moments, group, fit), shared_out(optimizer)
+        return Trainable(network=network, optimizer=optimizer.state(), state=state, shared=shared), fit
 
     def objective(self) -> Objective:
         return Objective(

@@ -1,20 +1,22 @@
 """The trainable state as a folder: weights.safetensors, optimizer.safetensors, state.json. No pickle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmoe.data.aside import written_aside
 from mmoe.errors import CorruptionError
 from mmoe.lake.manifest import file_digest
+from mmoe.model.embeddings import HashedTable
 from mmoe.model.network import Network, build_network
+from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit
+from mmoe.train.sharding import Fill, RowBlocks
 from mmoe.train.spec import TrainResult, network_spec
 from mmoe.train.state import STATE, TrainState, model_digest, read_state
+from mmoe.train.tensors import read_rows, read_tensors, take_part, write_tensors
 
 WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
@@ -27,14 +29,23 @@ class Trainable:
     optimizer: dict[str, Tensor]
     """What Optimizer.load_state takes."""
     state: TrainState
+    shared: Mapping[str, RowBlocks] = field(default_factory=dict)
+    """Tables that are not in the network, of which each process holds rows."""
 
 
-def save_trainable(folder: Path, trained: Trainable, fit: Fit) -> TrainResult:
-    """Write the folder, whole or not at all."""
+def save_trainable(folder: Path, trained: Trainable, fit: Fit, group: Processes = ALONE) -> TrainResult | None:
+    """Write the folder, whole or not at all. All processes must call it: the first one writes and tells the result."""
+    shared = trained.shared.items()
+    weights = trained.network.state_dict() | {name: blocks.whole(blocks.weight) for name, blocks in shared}
+    optimizer = trained.optimizer | {f"adagrad.{name}": blocks.whole(blocks.sums) for name, blocks in shared}
+    if not group.leads:
+        take_part(weights)
+        take_part(optimizer)
+        return None
     with written_aside(folder) as aside:
         aside.mkdir()
-        save_tensors(aside / WEIGHTS, trained.network.state_dict())
-        save_tensors(aside / OPTIMIZER, trained.optimizer)
+        write_tensors(aside / WEIGHTS, weights)
+        write_tensors(aside / OPTIMIZER, optimizer)
         files = {name: file_digest(aside / name) for name in (WEIGHTS, OPTIMIZER)}
         state = trained.state.model_copy(update={"files": files})
         (aside / STATE).write_text(state.model_dump_json(indent=1) + "\n")
@@ -49,14 +60,27 @@ def save_trainable(folder: Path, trained: Trainable, fit: Fit) -> TrainResult:
     )
 
 
-def load_trainable(folder: Path) -> Trainable:
-    """Raises TrainingError if the folder holds no training, CorruptionError if any byte of it has changed."""
+def load_trainable(folder: Path, group: Processes = ALONE) -> Trainable:
+    """All but the tables that the group's processes share out, which `rows_of` reads. Raises TrainingError if the
+    folder holds no training, CorruptionError if any byte of it has changed.
+    """
     state = read_state(folder)
     for name, digest in state.files.items():
         check_digest(folder / name, digest)
-    network = build_network(network_spec(state.data_schema, state.model), seed=0)
-    load_weights(network, folder / WEIGHTS)
-    return Trainable(network=network, optimizer=load_tensors(folder / OPTIMIZER), state=state)
+    network = build_network(network_spec(state.data_schema, state.model), seed=0, apart_from=group.apart_from)
+    apart = load_weights(network, folder / WEIGHTS)
+    sums = frozenset(f"adagrad.{name}" for name in apart)
+    return Trainable(network=network, optimizer=read_tensors(folder / OPTIMIZER, without=sums), state=state)
+
+
+def rows_of(folder: Path) -> Fill:
+    """Shared out tables as the folder has them. Raises CorruptionError."""
+
+    def fill(name: str, table: HashedTable, blocks: RowBlocks) -> None:
+        read_rows(folder / WEIGHTS, name, blocks.weight, first=blocks.first, rows=table.total)
+        read_rows(folder / OPTIMIZER, f"adagrad.{name}", blocks.sums, first=blocks.first, rows=table.total)
+
+    return fill
 
 
 def check_digest(path: Path, digest: str) -> None:
@@ -65,21 +89,16 @@ def check_digest(path: Path, digest: str) -> None:
         raise CorruptionError(f"{path}: absent, or its bytes are not those it was saved with; restore it from a copy.")
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
+def load_weights(network: Network, path: Path) -> frozenset[str]:
+    """All but the tables that the network was built without, whose names it tells. Raises CorruptionError when names or
+    shapes are not the network's.
+    """
+    apart = frozenset(name for name, parameter in network.named_parameters() if parameter.is_meta)
+    tensors = read_tensors(path, without=apart)
     try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CorruptionError(f"{path}: not a readable safetensors file; restore it from a copy.") from error
-    return tensors
-
-
-def load_weights(network: Network, path: Path) -> None:
-    """Raises CorruptionError when names or shapes are not the network's."""
-    try:
-        network.load_state_dict(load_tensors(path))
+        if tensors.keys() != network.state_dict().keys() - apart:
+            raise RuntimeError
+        network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
         raise CorruptionError(f"{path}: its tensors are not those of the network that state.json describes.") from error
+    return apart

@@ -68,6 +68,11 @@ class Processes:
         return compute_device() if self.world == 1 else self.gpu or torch.device("cpu")
 
     @property
+    def apart_from(self) -> int:
+        """Tables of at least so many rows are shared out; 0: none."""
+        return max(self.shard_rows, self.world**2) if self.world > 1 and self.shard_rows else 0
+
+    @property
     def shard(self) -> Shard:
         return Shard(rank=self.rank, world=self.world)
 
@@ -104,6 +109,15 @@ class Processes:
         found = [torch.empty_like(tensor) for _ in range(self.world)]
         dist.all_gather(found, tensor.contiguous())
         return found
+
+    def send(self, tensor: Tensor) -> None:
+        """To the first process, which waits for it."""
+        dist.send(tensor, 0)
+
+    def received(self, tensor: Tensor, rank: int) -> Tensor:
+        """The tensor, filled with what that process sends."""
+        dist.recv(tensor, rank)
+        return tensor
 
     def agreed(self, asked: bool) -> bool:
         """What the first process says."""

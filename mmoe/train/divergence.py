@@ -4,11 +4,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mmoe.data.batch import Batch
 from mmoe.parsing import Frozen
+from mmoe.train.distributed import Processes
 from mmoe.train.objective import Losses
+from mmoe.train.tensors import pieces
 
 SMOOTHING = 0.9
 EXPLODED, STEADY = 10.0, 2.0
@@ -41,6 +44,13 @@ class Steady(Frozen):
 def coin_loss(head_weights: Mapping[str, float], heads: tuple[str, ...]) -> float:
     """Task loss of predicting 0.5 everywhere, at least that of one head: Σ weight · ln 2."""
     return max(1.0, sum(head_weights.get(head, 1.0) for head in heads)) * math.log(2)
+
+
+def not_finite(weights: Mapping[str, Tensor], group: Processes) -> list[str]:
+    """Names of those that are not, as any process holds them; the same on all."""
+    found = [not all(bool(piece.isfinite().all()) for piece in pieces(tensor)) for tensor in weights.values()]
+    counts = group.summed(torch.tensor(found, dtype=torch.int64)).tolist()
+    return [name for name, count in zip(weights, counts, strict=True) if count]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,13 @@ from mmoe.data.stream import stream_batches
 from mmoe.errors import ConfigError, SchemaError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
-from mmoe.train.checkpoint import Trainable, load_trainable
+from mmoe.train.checkpoint import Trainable, load_trainable, rows_of
 from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
-from mmoe.train.sharding import build_optimizer, made_whole
+from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import ReportProgress, TrainResult, given, in_order, inputs_digest, seen_days
 from mmoe.train.state import Stage, TrainState, model_digest
 
@@ -48,8 +48,9 @@ def train_incremental(
     Killed, it goes on from its last checkpoint, to the same bits. Raises SchemaError for another schema than the
     start's, TrainingError for a new day that it has already learned, or a replayed one that it has not.
     """
-    trained = load_trainable(start)
+    trained = load_trainable(start, group)
     run = IncrementalRun(
+        folder=start,
         start=trained,
         digest=model_digest(start),
         params=params,
@@ -69,7 +70,9 @@ def train_incremental(
 class IncrementalRun:
     """Everything that an incremental training depends on."""
 
+    folder: Path
     start: Trainable
+    """What is in the folder."""
     digest: str
     params: Params
     partitions: tuple[Partition, ...]
@@ -97,10 +100,11 @@ class IncrementalRun:
         self, progress: ReportProgress | None, group: Processes, checkpoints: Checkpoints
     ) -> tuple[Trainable, Fit]:
         config, rates = self.params.train, self.params.train.optimizer
-        network, schema = self.start.network.to(group.device), self.start.state.data_schema
+        network, schema = self.start.network, self.start.state.data_schema
         optimizer = build_optimizer(
             network,
             group,
+            fill=rows_of(self.folder),
             dense_lr=self.params.incremental.dense_lr,
             embedding_lr=self.params.incremental.embedding_lr,
             weight_decay=rates.weight_decay,
@@ -120,8 +124,8 @@ class IncrementalRun:
             progress=progress if group.leads else None,
         )
         fit = loop.run(partial(self.batches, group))
-        optimized = optimizer.state()
-        return Trainable(network=made_whole(network), optimizer=optimized, state=self.state(group, fit)), fit
+        state, shared = self.state(group, fit), shared_out(optimizer)
+        return Trainable(network=network, optimizer=optimizer.state(), state=state, shared=shared), fit
 
     def batches(self, group: Processes, start: Position) -> Iterator[Batch]:
         """From a position on. New days stay in order: each is shuffled by itself, with its part of what is replayed."""

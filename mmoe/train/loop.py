@@ -16,11 +16,12 @@ from mmoe.errors import TrainingError
 from mmoe.model.network import Network
 from mmoe.train.device import fed, native_bfloat16, outputs_in
 from mmoe.train.distributed import ALONE, Processes, Step
-from mmoe.train.divergence import Broken, Steady, coin_loss
+from mmoe.train.divergence import Broken, Steady, coin_loss, not_finite
 from mmoe.train.objective import Objective, no_losses
 from mmoe.train.optim import Optimizer, warmup
 from mmoe.train.resume import Checkpoint, Checkpoints, Progressed
 from mmoe.train.running import Running
+from mmoe.train.sharding import shared_rows
 from mmoe.train.spec import Progress, ReportProgress
 from mmoe.train.state import CurvePoint
 
@@ -43,7 +44,6 @@ class Fit:
     curve: tuple[CurvePoint, ...]
     seconds: float
     resumed_at: int
-    """Rows of the checkpoint that this run went on from."""
 
 
 @dataclass(kw_only=True)
@@ -79,6 +79,7 @@ class Loop:
         self._steps_planned = math.ceil(self.rows_planned / self.batch_size)
         self._started = self._reported = time.perf_counter()
         self._rows_before = 0
+        self._shared = shared_rows(self.optimizer)
 
     def run(self, stream: Stream) -> Fit:
         """Raises TrainingError, with a diagnosis, as soon as a gradient is not finite or the loss has exploded; the
@@ -88,7 +89,7 @@ class Loop:
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + self.group.rank)  # dropout
-            self._restore(self.checkpoints.read(processes=self.group.world))
+            self._restore(self.checkpoints.read(self._shared, self.group))
             for batch, step in self._together(fed(stream(self._position), self._device)):
                 self._learn(batch, step)
                 if self._step % every == 0:
@@ -183,8 +184,7 @@ class Loop:
         """Write a checkpoint. Raises TrainingError rather than keep a state with a weight that is not finite."""
         checkpoint = self._checkpoint()
         self.group.refuse_difference(checkpoint.part("weights") | checkpoint.part("optimizer"))
-        if self.group.leads:
-            self.checkpoints.write(checkpoint)
+        self.checkpoints.write(checkpoint, self._shared, self.group)
 
     def _checkpoint(self) -> Checkpoint:
         parts = {
@@ -192,8 +192,7 @@ class Loop:
             "optimizer": self.optimizer.state(),
             "running": self._running.state(self.group),
         }
-        broken = [name for name, tensor in parts["weights"].items() if not tensor.isfinite().all()]
-        if broken:
+        if broken := not_finite(parts["weights"] | self._shared, self.group):
             raise TrainingError(
                 f"step={self._step}: training has diverged: the weights {broken[0]} are not finite; lower dense_lr or "
                 f"embedding_lr in params.yaml. {self._last_good_state()}"

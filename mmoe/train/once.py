@@ -24,7 +24,7 @@ def trained_once(output: Path, inputs: str, cadence: Cadence, group: Processes, 
         found = finished(output, inputs) if group.leads else None
         if not group.agreed(found is not None):
             trained, fit = train(checkpoints)
-            found = save_trainable(output, trained, fit) if group.leads else None
+            found = save_trainable(output, trained, fit, group)
             group.wait()
         if group.leads:
             checkpoints.remove()

@@ -1,8 +1,11 @@
-"""The checkpoint of a training that is not done: one safetensors file that appears whole or not at all. No pickle.
+"""The checkpoint of a training that is not done: a safetensors file that appears whole or not at all. No pickle.
 
 Its header says what it is: whose inputs, which step, where each process's stream goes on, and the curve so far. Its
 tensors are `weights.*`, `optimizer.*`, `running.*` (what the curve's next point is made of) and `random` (the random
 state of each process, one a row). It holds no row of the log, nor what a row's label or prediction was.
+
+Of tables that processes share out each writes its own rows, beside it and before it; the header names these files'
+digests. A kill leaves the file as it was, and what it names is there until another file is in its place.
 """
 
 import hashlib
@@ -15,17 +18,21 @@ from typing import Literal
 import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mmoe.data.aside import written_aside
 from mmoe.data.order import Position
-from mmoe.errors import CorruptionError
+from mmoe.errors import CorruptionError, TrainingError
+from mmoe.lake.manifest import file_digest
 from mmoe.parsing import Frozen
+from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.divergence import Steady
 from mmoe.train.state import CurvePoint
+from mmoe.train.tensors import read_rows, write_tensors
 
 HEADER = "mmoe_checkpoint"
+Rows = Mapping[str, Tensor]
+NONE: Rows = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +61,10 @@ class Progressed(Frozen):
     """Where each process's stream goes on."""
     steady: Steady
     points: tuple[CurvePoint, ...]
+    shared: tuple[str, ...] = ()
+    """Tensors of which each process keeps its rows in a file of its own."""
+    row_files: tuple[str, ...] = ()
+    """sha256 of each process's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +80,10 @@ class Checkpoint:
 
 @dataclass(kw_only=True)
 class Checkpoints:
-    """The file of one training beside its output folder, and when to write it next."""
+    """The file of one training beside its output folder, and when to write it next.
+
+    `shared` are this process's rows of tensors that the processes of the `group` share out.
+    """
 
     path: Path
     inputs: str
@@ -82,19 +96,34 @@ class Checkpoints:
             return True
         return time.monotonic() - self._last >= max(self.cadence.seconds, 9 * self._cost)
 
-    def write(self, checkpoint: Checkpoint) -> None:
+    def write(self, checkpoint: Checkpoint, shared: Rows = NONE, group: Processes = ALONE) -> None:
+        """All processes must call it. The first one's rename puts the whole set in the place of the one before."""
         started = time.monotonic()
-        header = checkpoint.progressed.model_dump_json()
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-        with written_aside(self.path) as aside:
-            save_file(tensors, aside, metadata={HEADER: header, "sha256": digest(header, tensors)})
+        progressed = checkpoint.progressed
+        if shared:
+            rows = self._write_rows(progressed.step, shared, group)
+            progressed = progressed.model_copy(update={"shared": tuple(shared), "row_files": rows})
+        if group.leads:
+            header = progressed.model_dump_json()
+            with written_aside(self.path) as aside:
+                metadata = {HEADER: header, "sha256": digest(header, checkpoint.tensors)}
+                write_tensors(aside, checkpoint.tensors, metadata)
+            self._remove_rows(but=progressed.step if shared else None)
         self._last = time.monotonic()
         self._cost = self._last - started
 
-    def read(self, processes: int) -> Checkpoint | None:
-        """The last one; None where there is none, or it was written for other inputs or another number of processes.
+    def _write_rows(self, step: int, shared: Rows, group: Processes) -> tuple[str, ...]:
+        path = self.rows_path(step, group.rank)
+        with written_aside(path) as aside:
+            write_tensors(aside, shared)
+        own = torch.frombuffer(bytearray.fromhex(file_digest(path)), dtype=torch.uint8)
+        return tuple(each.numpy().tobytes().hex() for each in group.gathered(own))
 
-        Raises CorruptionError if its bytes are not those that were written.
+    def read(self, shared: Rows = NONE, group: Processes = ALONE) -> Checkpoint | None:
+        """The last one, and its rows of what is shared out into `shared`; None where there is none for these inputs.
+
+        Raises TrainingError if it was written by another number of processes or with other tables shared out,
+        CorruptionError if its bytes are not those that were written.
         """
         if not self.path.is_file():
             return None
@@ -102,17 +131,54 @@ class Checkpoints:
             with safe_open(self.path, framework="pt") as file:
                 header = file.metadata() or {}
                 progressed = Progressed.model_validate_json(header.get(HEADER, ""))
-                if progressed.inputs != self.inputs or len(progressed.positions) != processes:
+                if progressed.inputs != self.inputs:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         except (OSError, SafetensorError, ValidationError) as error:
             raise CorruptionError(f"{self.path}: no readable checkpoint; {REMOVE_IT}") from error
         if digest(header[HEADER], tensors) != header.get("sha256"):
             raise CorruptionError(f"{self.path}: its bytes are not those that were written; {REMOVE_IT}")
+        self._refuse_others(progressed, shared, group)
+        self._read_rows(progressed, shared, group)
         return Checkpoint(progressed=progressed, tensors=tensors)
+
+    def _refuse_others(self, progressed: Progressed, shared: Rows, group: Processes) -> None:
+        before = len(progressed.positions)
+        if before != group.world:
+            raise TrainingError(
+                f"{self.path}: written by {before} processes, and these are {group.world}; set "
+                f"MMOE_TRAIN_PROCESSES={before}, or {REMOVE_IT}"
+            )
+        if set(progressed.shared) != set(shared):
+            raise TrainingError(
+                f"{self.path}: written where {len(progressed.shared)} tensors were shared out over the processes, and "
+                f"now {len(shared)} are; set MMOE_SHARD_ROWS as it was, or {REMOVE_IT}"
+            )
+
+    def _read_rows(self, progressed: Progressed, shared: Rows, group: Processes) -> None:
+        if not shared:
+            return
+        path = self.rows_path(progressed.step, group.rank)
+        if not path.is_file() or file_digest(path) != progressed.row_files[group.rank]:
+            raise CorruptionError(f"{path}: absent, or its bytes are not those that were written; {REMOVE_IT}")
+        for name, own in shared.items():
+            read_rows(path, name, own, first=0, rows=len(own))
+
+    def rows_path(self, step: int, rank: int) -> Path:
+        """Where a process's rows are, at that step."""
+        return self.path.with_name(f"{self.path.stem}.rows-{self.inputs[:12]}-{step}-{rank}.safetensors")
+
+    def _remove_rows(self, *, but: int | None) -> None:
+        """Of other steps, what killed writers left included."""
+        kept = None if but is None else self.rows_path(but, 0).name.removesuffix("0.safetensors")
+        for hidden in ("", "."):
+            for path in self.path.parent.glob(f"{hidden}{self.path.stem}.rows-*"):
+                if kept is None or not path.name.startswith(kept):
+                    path.unlink()
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+        self._remove_rows(but=None)
 
 
 REMOVE_IT = "remove it to train from the first row."
@@ -128,5 +194,5 @@ def digest(header: str, tensors: Mapping[str, Tensor]) -> str:
     total = hashlib.sha256(header.encode())
     for name in sorted(tensors):
         total.update(name.encode())
-        total.update(tensors[name].detach().reshape(-1).view(torch.uint8).numpy().data)
+        total.update(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()

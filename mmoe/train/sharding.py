@@ -3,12 +3,13 @@ requirements-sharding.txt.
 
 A table of N rows lies in blocks of ⌈N / processes⌉ rows. Ids travel to the process that holds their row, the row comes
 back, its gradient goes back and is summed and applied there, in the backward pass, by the same row-wise Adagrad as
-`mmoe.train.optim`'s. What is saved is a whole table under its own name: checkpoints and models are like any other. Each
-process holds whole tables in memory while the network is built, and while a checkpoint or the model is gathered.
+`mmoe.train.optim`'s. No process ever holds a whole table: each draws or reads its own rows, a checkpoint keeps them in
+a file for each process, and into the model's file they go piece by piece. The model is one like any other.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,27 +21,27 @@ from mmoe.model.embeddings import HashedTable, Pool
 from mmoe.model.network import Network
 from mmoe.train.distributed import Processes
 from mmoe.train.optim import EPSILON, Optimizer
+from mmoe.train.tensors import spans
 
 TABLE, FEATURE = "table", "feature"
 
 
 class RowBlocks:
-    """One table's rows, a block of them on each process. All processes must make, call and gather it together."""
+    """One table's rows, a block of them on each process. All processes must make, call and write it together."""
 
-    def __init__(self, weight: Tensor, group: Processes, lr: float) -> None:
-        size = -(-len(weight) // group.world)
-        self.group, self.rows = group, slice(group.rank * size, (group.rank + 1) * size)
-        self.total, self.size = len(weight), size
-        self._collection = sharded_collection(len(weight), weight.shape[1], weight.device, group, lr)
+    def __init__(self, total: int, width: int, group: Processes, lr: float) -> None:
+        self.group, self.total, self.size = group, total, -(-total // group.world)
+        self.first = group.rank * self.size
+        """Of this process's rows."""
+        self._collection = sharded_collection(total, width, group.device, group, lr)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TorchRec keeps shards as ShardedTensor
             named = self._collection.state_dict()[f"embeddings.{TABLE}.weight"]
             optimizer = self._collection.fused_optimizer.state_dict()["state"][f"embeddings.{TABLE}.weight"]
             self.weight: Tensor = named.local_shards()[0].tensor
-            """This process's rows; what training updates."""
+            """This process's rows, not initialised; what training updates."""
             self.sums: Tensor = optimizer[f"{TABLE}.momentum1"].local_shards()[0].tensor
             """Row-wise Adagrad's state of them."""
-        self.load(self.weight, weight)
 
     def look_up(self, ids: Tensor) -> Tensor:
         """(nnz,) rows of the table → (nnz, W) their embeddings, from wherever they are."""
@@ -50,16 +51,40 @@ class RowBlocks:
         found: Tensor = self._collection(asked).wait()[FEATURE].values()
         return found
 
-    def load(self, own: Tensor, whole: Tensor) -> None:
-        """Take this process's part of a whole table, or of its sums."""
-        with torch.no_grad():
-            own.copy_(whole[self.rows])
+    def whole(self, own: Tensor) -> "Whole":
+        """What `own`, this process's weights or sums, is a part of."""
+        return Whole(self, own)
 
-    def gathered(self, own: Tensor) -> Tensor:
-        """The whole of what `own` is a part of, on every process."""
-        padded = torch.zeros(self.size, *own.shape[1:])
-        padded[: len(own)] = own.detach().cpu()
-        return torch.cat(self.group.gathered(padded))[: self.total]
+
+@dataclass(frozen=True)
+class Whole:
+    """A table, or its sums, over all processes: `mmoe.train.tensors.Pieces`."""
+
+    blocks: RowBlocks
+    own: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.blocks.total, *self.own.shape[1:])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.own.dtype
+
+    def pieces(self) -> Iterator[Tensor]:
+        """The first process gets all, the others send theirs and get none."""
+        group = self.blocks.group
+        for rank in range(group.world):
+            rows = min(self.blocks.size, self.blocks.total - rank * self.blocks.size)
+            for begin, end in spans(rows, self.own):
+                if rank == group.rank:
+                    piece = self.own.detach()[begin:end].cpu().contiguous()
+                    if group.leads:
+                        yield piece
+                    else:
+                        group.send(piece)
+                elif group.leads:
+                    yield group.received(torch.empty(end - begin, *self.own.shape[1:], dtype=self.dtype), rank)
 
 
 def sharded_collection(rows: int, width: int, device: torch.device, group: Processes, lr: float) -> Any:
@@ -94,16 +119,13 @@ def sharded_collection(rows: int, width: int, device: torch.device, group: Proce
 
 
 class Sharded(nn.Module):
-    """In the place of a Lookup or a Pool, whose state_dict it reads and writes whole."""
+    """In the place of a Lookup or a Pool. Its weights are no part of the network's parameters or state."""
 
     def __init__(self, table: HashedTable, blocks: RowBlocks) -> None:
         super().__init__()
-        table.weight.data = table.weight.new_empty(0)
-        self.blocks, self._whole = blocks, [table]  # in a list, so that its weight is no parameter of the network
-
-    @property
-    def table(self) -> Any:
-        return self._whole[0]
+        table.register_parameter("weight", None)
+        self.table: Any = table
+        self.blocks = blocks
 
     def forward(self, *inputs: Any) -> Tensor:
         if isinstance(self.table, Pool):
@@ -114,21 +136,9 @@ class Sharded(nn.Module):
         rows = self.table.rows(*inputs)
         return self.blocks.look_up(rows.flatten()).view(len(rows), -1)
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        destination[f"{prefix}weight"] = self.blocks.gathered(self.blocks.weight)
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *_: Any) -> None:
-        self.blocks.load(self.blocks.weight, state_dict[f"{prefix}weight"])
-
-    def whole(self) -> HashedTable:
-        """The table that it took the place of, with the weights of all processes."""
-        table: HashedTable = self.table
-        table.weight.data = self.blocks.gathered(self.blocks.weight).to(table.row_offsets.device)
-        return table
-
 
 class ShardedOptimizer(Optimizer):
-    """Updates all but the sharded tables, which are updated in the backward pass, and saves the state of both."""
+    """Updates all but the sharded tables, which are updated in the backward pass."""
 
     def __init__(self, network: nn.Module, blocks: Mapping[str, RowBlocks], **rates: float) -> None:
         super().__init__(network, **rates)
@@ -139,39 +149,42 @@ class ShardedOptimizer(Optimizer):
         found = [blocks.look_up(blocks.weight.new_empty(0, dtype=torch.int64)) for blocks in self.blocks.values()]
         torch.cat([each.flatten() for each in found]).sum().backward()  # type: ignore[no-untyped-call]
 
-    def state(self) -> dict[str, Tensor]:
-        sums = {f"adagrad.{name}": blocks.gathered(blocks.sums) for name, blocks in self.blocks.items()}
-        return super().state() | sums
 
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        super().load_state(state)
-        for name, blocks in self.blocks.items():
-            blocks.load(blocks.sums, state[f"adagrad.{name}"])
+Fill = Callable[[str, HashedTable, RowBlocks], None]
+"""Gives a table, by its parameter's name, the rows of this process."""
 
 
-def build_optimizer(network: Network, group: Processes, **rates: float) -> Optimizer:
-    """The optimizer of a network whose tables of `group.shard_rows` rows or more are shared out from now on; all of the
-    network's where there is no such table, or a single process. Raises ConfigError where TorchRec is not installed.
+def drawn(_: str, table: HashedTable, blocks: RowBlocks) -> None:
+    """What the table starts with, as if it were in one piece."""
+    table.draw(blocks.weight, first=blocks.first)
+
+
+def build_optimizer(network: Network, group: Processes, *, fill: Fill = drawn, **rates: float) -> Optimizer:
+    """Move the network to the group's device and give its optimizer.
+
+    Tables that it was built without, those of `group.apart_from` rows or more, are shared out and filled. Raises
+    ConfigError where TorchRec is not installed.
     """
     blocks: dict[str, RowBlocks] = {}
-    for place, tables in places(network):
+    for place in ("tables", "bags"):
+        tables = getattr(network.embeddings, place)
         for index, table in enumerate(tables):
-            rows = len(table.weight)
-            if group.world > 1 and group.shard_rows and rows >= max(group.shard_rows, group.world**2):
+            if table.weight.is_meta:
                 name = f"embeddings.{place}.{index}.weight"
-                blocks[name] = RowBlocks(table.weight.detach(), group, rates["embedding_lr"])
+                blocks[name] = RowBlocks(table.total, table.weight.shape[1], group, rates["embedding_lr"])
+                fill(name, table, blocks[name])
                 tables[index] = Sharded(table, blocks[name])
+    network.to(group.device)
     return ShardedOptimizer(network, blocks, **rates) if blocks else Optimizer(network, **rates)
 
 
-def made_whole(network: Network) -> Network:
-    """The network with each table in one piece again, on every process."""
-    for _, tables in places(network):
-        for index, table in enumerate(tables):
-            if isinstance(table, Sharded):
-                tables[index] = table.whole()
-    return network
+def shared_out(optimizer: Optimizer) -> Mapping[str, RowBlocks]:
+    """The tables that are, by their parameters' names."""
+    return optimizer.blocks if isinstance(optimizer, ShardedOptimizer) else {}
 
 
-def places(network: Network) -> tuple[tuple[str, Any], ...]:
-    return ("tables", network.embeddings.tables), ("bags", network.embeddings.bags)
+def shared_rows(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What this process holds of them and of their sums, named as in a checkpoint."""
+    shared = shared_out(optimizer)
+    weights = {f"weights.{name}": blocks.weight for name, blocks in shared.items()}
+    return weights | {f"optimizer.adagrad.{name}": blocks.sums for name, blocks in shared.items()}

@@ -1,6 +1,9 @@
+from itertools import pairwise
+
+import pytest
 import torch
 
-from mmoe.model.embeddings import ALIGNED_ROWS, CLIP, Embeddings
+from mmoe.model.embeddings import ALIGNED_ROWS, BLOCK, CLIP, INIT_STD, Embeddings, Lookup
 from mmoe.model.inputs import Inputs
 from mmoe.model.linear import aligned
 
@@ -107,3 +110,19 @@ def test_a_batch_of_empty_bags_pools_to_zeros_and_trains() -> None:
     features = module(batch)
     features.sum().backward()
     assert torch.equal(features[:, 1:], torch.zeros(2, 2))
+
+
+def test_a_table_starts_the_same_whoever_draws_which_part_of_it() -> None:
+    rows = 2 * BLOCK + 100
+    torch.manual_seed(3)
+    whole = Lookup([0, 1], [rows - 7, 7], 3)
+    torch.manual_seed(3)
+    apart = Lookup([0, 1], [rows - 7, 7], 3, apart_from=rows)
+    assert apart.weight.is_meta and apart.weight.shape == whole.weight.shape
+    for bounds in ([0, rows], [0, 5, BLOCK, rows], [0, BLOCK + 3, 2 * BLOCK - 1, 2 * BLOCK + 99, rows]):
+        parts = [torch.empty(last - first, 3) for first, last in pairwise(bounds)]
+        for first, part in zip(bounds, parts, strict=False):
+            apart.draw(part, first=first)
+        assert torch.equal(torch.cat(parts), whole.weight)
+    assert whole.weight.std().item() == pytest.approx(INIT_STD, rel=0.01)
+    assert whole.weight.unique(dim=0).shape == whole.weight.shape

@@ -147,7 +147,7 @@ def test_the_view_type_reaches_logits_and_gates() -> None:
     network, batch = build_network(spec(), seed=1), random_inputs(6)
     moved = batch._replace(view_type_B=(batch.view_type_B + 1) % 3)
     for head, logits in network(batch).items():
-        assert (logits != network(moved)[head]).all()
+        assert (logits != network(moved)[head]).any()  # a tower's rectifiers may all be silent on a row
         assert (network.gate_weights(batch)[head] != network.gate_weights(moved)[head]).any(dim=1).all()
 
 

@@ -32,26 +32,26 @@ def die() -> None:
 
 def arm(kill: dict) -> None:
     """Make this process die once, where `kill` says."""
-    learn, save, save_tensors, written = loop.Loop._learn, resume.save_file, checkpoint.save_tensors, []
+    learn, save, save_model, written = loop.Loop._learn, resume.write_tensors, checkpoint.write_tensors, []
 
     def learn_and_die(self, batch, together):
         learn(self, batch, together)
         if self._step == kill.get("step"):
             die()
 
-    def half_write_and_die(tensors, path, metadata):
-        save(tensors, path, metadata)
+    def half_write_and_die(path, tensors, metadata):
+        save(path, tensors, metadata)
         written.append(path)
         if len(written) == kill.get("writing"):
             os.truncate(path, path.stat().st_size // 2)
             die()
 
     def save_and_die(path, tensors):
-        save_tensors(path, tensors)
+        save_model(path, tensors)
         if kill.get("saving"):
             die()
 
-    loop.Loop._learn, resume.save_file, checkpoint.save_tensors = learn_and_die, half_write_and_die, save_and_die
+    loop.Loop._learn, resume.write_tensors, checkpoint.write_tensors = learn_and_die, half_write_and_die, save_and_die
 
 
 def train(job: dict, run: dict) -> None:

@@ -107,7 +107,7 @@ def save_and_die(path, tensors):
     if path.name.startswith("optimizer"):
         os.kill(os.getpid(), signal.SIGKILL)
 
-checkpoint_save, checkpoint.save_tensors = checkpoint.save_tensors, save_and_die
+checkpoint_save, checkpoint.write_tensors = checkpoint.write_tensors, save_and_die
 params = Params.model_validate_json({params.model_dump_json()!r})
 batch.train_batch(
     schema=Schema.model_validate_json({small_schema.model_dump_json()!r}), model=params.model, params=params,
@@ -230,8 +230,8 @@ def test_load_regularisation_keeps_experts_in_use(train, make_partition, params,
     """The gates start collapsed onto the first expert; without regularisation they stay there."""
     build = batch_module.build_network
 
-    def collapsed(spec, seed):
-        network = build(spec, seed)
+    def collapsed(spec, seed, **options):
+        network = build(spec, seed, **options)
         with torch.no_grad():
             network.gates.output.bias[:, :, 0] += 4.0
         return network

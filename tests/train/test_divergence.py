@@ -56,7 +56,7 @@ def test_a_broken_training_says_why_and_leaves_its_last_good_state(
     def spoilt(self, outputs, batch, part):
         calls.append(batch)
         if len(calls) > 6:
-            outputs = outputs._replace(logits=outputs.logits | {"hide": outputs.logits["hide"] * factor + factor})
+            outputs = outputs._replace(logits=outputs.logits | {"hide": outputs.logits["hide"].abs() * factor + factor})
         return call(self, outputs, batch, part)
 
     monkeypatch.setattr(Objective, "__call__", spoilt)

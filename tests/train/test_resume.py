@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 
 from mmoe.data.order import Position
-from mmoe.errors import CorruptionError
+from mmoe.errors import CorruptionError, TrainingError
+from mmoe.train.distributed import Processes
 from mmoe.train.divergence import Steady
 from mmoe.train.resume import Cadence, Checkpoint, Checkpoints, Progressed
 
@@ -84,7 +85,7 @@ def checkpoint(inputs: str = "mine", step: int = 3) -> Checkpoint:
 
 def test_what_was_written_is_read_back_exactly(checkpoints) -> None:
     checkpoints.write(checkpoint())
-    found = checkpoints.read(processes=1)
+    found = checkpoints.read()
     assert found.progressed == checkpoint().progressed
     assert found.part("weights").keys() == {"a", "b.c"}
     assert all(torch.equal(tensor, found.tensors[name]) for name, tensor in checkpoint().tensors.items())
@@ -97,12 +98,42 @@ def test_it_says_what_it_is(checkpoints) -> None:
     assert header["inputs"] == "mine" and header["step"] == 3 and header["positions"][0]["row"] == 7
 
 
-def test_another_plans_checkpoint_and_one_of_other_processes_are_not_gone_on_from(checkpoints) -> None:
-    assert checkpoints.read(processes=1) is None
+def test_another_plans_checkpoint_is_not_gone_on_from(checkpoints) -> None:
+    assert checkpoints.read() is None
     checkpoints.write(checkpoint())
-    assert checkpoints.read(processes=2) is None
     checkpoints.inputs = "another's"
-    assert checkpoints.read(processes=1) is None
+    assert checkpoints.read() is None
+
+
+def test_one_of_other_processes_or_of_other_shared_out_tables_is_refused_with_what_to_set(checkpoints) -> None:
+    checkpoints.write(checkpoint())
+    with pytest.raises(TrainingError, match=r"written by 1 processes, and these are 2; set MMOE_TRAIN_PROCESSES=1, or"):
+        checkpoints.read(group=Processes(world=2))
+    with pytest.raises(TrainingError, match=r"0 tensors were shared out .* now 1 are; set MMOE_SHARD_ROWS as it was"):
+        checkpoints.read({"weights.table": torch.zeros(2, 3)})
+
+
+def shared(value: float) -> dict[str, torch.Tensor]:
+    return {"weights.table": torch.full((5, 2), value), "optimizer.adagrad.table": torch.full((5,), value)}
+
+
+def test_rows_of_shared_out_tables_are_read_back_into_their_place_and_older_ones_are_removed(checkpoints) -> None:
+    for step in (3, 6):
+        checkpoints.write(checkpoint(step=step), shared(step))
+    found = shared(0.0)
+    assert checkpoints.read(found).progressed.step == 6
+    assert all(torch.equal(found[name], rows) for name, rows in shared(6).items())
+    assert sorted(checkpoints.path.parent.iterdir()) == sorted([checkpoints.path, checkpoints.rows_path(6, 0)])
+    checkpoints.remove()
+    assert list(checkpoints.path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x")])
+def test_lost_or_changed_rows_are_corruption(checkpoints, damage) -> None:
+    checkpoints.write(checkpoint(), shared(1.0))
+    damage(checkpoints.rows_path(3, 0))
+    with pytest.raises(CorruptionError, match=r"rows-mine-3-0\.safetensors: absent, or its bytes .*remove it to train"):
+        checkpoints.read(shared(0.0))
 
 
 @pytest.mark.parametrize("place", [-1, 300])
@@ -112,13 +143,13 @@ def test_a_changed_byte_is_corruption_and_the_message_says_what_to_do(checkpoint
     content[place] ^= 1
     checkpoints.path.write_bytes(content)
     with pytest.raises(CorruptionError, match=r"checkpoint\.safetensors: .*remove it to train from the first row"):
-        checkpoints.read(processes=1)
+        checkpoints.read()
 
 
 def test_a_file_that_is_no_checkpoint_is_corruption(checkpoints) -> None:
     checkpoints.path.write_bytes(b"half a file")
     with pytest.raises(CorruptionError, match="no readable checkpoint"):
-        checkpoints.read(processes=1)
+        checkpoints.read()
 
 
 def test_checkpoints_are_due_by_steps_and_by_the_clock(checkpoints) -> None:

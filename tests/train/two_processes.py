@@ -1,6 +1,7 @@
 """Trainings of a small lake by two real processes over gloo; run as a process of its own, see test_distributed.py.
 
-Reads one JSON object from stdin: params, schema, lake, rows, output, shard_rows. Prints how its trainings ended.
+Reads one JSON object from stdin: params, schema, lake, rows, output, shard_rows. Prints how its trainings ended, one of
+them killed wherever KILLS say.
 """
 
 import json
@@ -24,14 +25,15 @@ from mmoe.lake.manifest import file_digest
 from mmoe.lake.reader import Partition
 from mmoe.model.network import build_network
 from mmoe.schema import Schema
-from mmoe.train import loop as loop_module
+from mmoe.train import checkpoint, once, resume
 from mmoe.train.batch import train_batch
 from mmoe.train.distributed import processes
+from mmoe.train.incremental import train_incremental
 from mmoe.train.loop import Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
 from mmoe.train.resume import Cadence, Checkpoints
-from mmoe.train.sharding import RowBlocks, ShardedOptimizer, build_optimizer, made_whole
+from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import network_spec
 
 job = json.load(sys.stdin)
@@ -67,37 +69,95 @@ def forked(world: int, work: Callable[[int], None]) -> list[int]:
     return [status]
 
 
-def train(name: str, die_at: int | None = None) -> Callable[[int], None]:
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies(owner: object, name: str, *, call: int = 1, after: bool = True) -> None:
+    """Make this process die in a call of what is named so, before or after it did its work."""
+    work, calls = getattr(owner, name), []
+
+    def work_and_die(*arguments, **options):
+        calls.append(name)
+        if len(calls) == call and not after:
+            die()
+        found = work(*arguments, **options)
+        if len(calls) == call and after:
+            die()
+        return found
+
+    setattr(owner, name, work_and_die)
+
+
+KILLS: dict[str, tuple[int, Callable[[], None]]] = {
+    "after a step": (1, lambda: dies(Loop, "_learn", call=8)),
+    "before a checkpoint": (1, lambda: dies(Checkpoints, "write", call=2, after=False)),
+    "before the first one's rename": (0, lambda: dies(resume, "write_tensors", call=4 if job["shard_rows"] else 2)),
+    "before old rows are removed": (0, lambda: dies(Checkpoints, "_remove_rows", call=2, after=False)),
+    "while the model is written": (0, lambda: dies(checkpoint, "write_tensors")),
+    "before it gives the model its rows": (1, lambda: dies(once, "save_trainable", after=False)),
+}
+"""Which process dies where. Each time the training has gone on from the checkpoint that the one before left."""
+if job["shard_rows"]:
+    KILLS = {"with its rows written": (1, lambda: dies(resume, "write_tensors", call=2))} | KILLS
+
+
+def train(name: str, kill: str = "", kind: str = "batch") -> Callable[[int], None]:
     def work(rank: int) -> None:
-        learn = Loop._learn
-
-        def learn_and_die(self, batch, together):
-            learn(self, batch, together)
-            if rank == 1 and self._step == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        loop_module.Loop._learn = learn_and_die
+        if kill and rank == KILLS[kill][0]:
+            KILLS[kill][1]()
         with processes(job["shard_rows"]) as group:
-            train_batch(
-                schema=schema, model=params.model, params=params, partitions=days, output=out / name, threads=1,
-                cadence=Cadence(steps=3), group=group,
-            )  # fmt: skip
+            common = {"schema": schema, "params": params, "threads": 1, "cadence": Cadence(steps=3), "group": group}
+            if kind == "batch":
+                train_batch(**common, model=params.model, partitions=days[:2], output=out / name)
+            else:
+                train_incremental(**common, start=out / "two", partitions=days[2:], output=out / name)
 
     return work
+
+
+def killed(name: str) -> list[int]:
+    """How a training ended that was killed at one place after the other, and then not."""
+    found = [forked(2, train(name, kill)) for kill in KILLS]
+    return [status for ended in (*found, forked(2, train(name))) for status in ended]
+
+
+def starts(rank: int) -> None:
+    """Writes whether the tables that are shared out start as those of one process."""
+    spec = network_spec(schema, params.model)
+    with processes(job["shard_rows"]) as group:
+        rates = {"dense_lr": 0.01, "embedding_lr": 0.2, "weight_decay": 0.01, "clip_norm": 0.5}
+        network = build_network(spec, seed=3, apart_from=group.apart_from)
+        found = network.state_dict() | whole(build_optimizer(network, group, **rates))["weights"]
+    if rank == 0:
+        alone = build_network(spec, seed=3).state_dict()
+        same = found.keys() == alone.keys() and all(torch.equal(found[name], each) for name, each in alone.items())
+        (out / "starts.json").write_text(json.dumps(same))
+
+
+def whole(optimizer: Optimizer) -> dict[str, dict[str, torch.Tensor]]:
+    """The shared out tables and their sums in one piece, on the first process."""
+    found: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "optimizer": {}}
+    for name, blocks in shared_out(optimizer).items():
+        for part, key, own in (("weights", name, blocks.weight), ("optimizer", f"adagrad.{name}", blocks.sums)):
+            pieces = list(blocks.whole(own).pieces())
+            found[part] |= {key: torch.cat(pieces)} if pieces else {}
+    return found
 
 
 def same_batches(name: str) -> Callable[[int], None]:
     """Every process learns its rows of the batches that a single one has whole; writes the curve and the weights."""
 
     def work(rank: int) -> None:
-        moments = measure_moments(days, schema)
-        network = build_network(network_spec(schema, params.model.model_copy(update={"dropout": 0.0})), seed=3)
+        moments = measure_moments(days[:2], schema)
+        spec = network_spec(schema, params.model.model_copy(update={"dropout": 0.0}))
         rates = {"dense_lr": 0.01, "embedding_lr": 0.2, "weight_decay": 0.01, "clip_norm": 0.5}
         with processes(job["shard_rows"]) as group, cpu_threads(1):
+            network = build_network(spec, seed=3, apart_from=group.apart_from)
             optimizer = build_optimizer(network, group, **rates)
 
             def stream(start):
-                batches = stream_batches(days, schema, moments, batch_size=128, start=start)
+                batches = stream_batches(days[:2], schema, moments, batch_size=128, start=start)
                 for number, batch in enumerate(batches):
                     # an uneven share: the first process takes a third more rows, and in the end all of them
                     bound = len(batch) * 2 // 3 if number < 20 else len(batch)
@@ -110,28 +170,24 @@ def same_batches(name: str) -> Callable[[int], None]:
                 optimizer=optimizer,
                 objective=Objective(heads=schema.heads, head_weights={"hide": 0.5}),
                 precision="float32",
-                rows_planned=sum(day.rows for day in days),
+                rows_planned=sum(day.rows for day in days[:2]),
                 batch_size=128,
                 seed=1,
                 checkpoints=Checkpoints(path=out / f"{name}.checkpoint", inputs=name, cadence=Cadence(seconds=1e9)),
                 group=group,
             ).run(stream)
-            optimized = optimizer.state()
-            held = {name: len(blocks.weight) for name, blocks in shared(optimizer).items()}
-            made_whole(network)
+            held = {name: len(blocks.weight) for name, blocks in shared_out(optimizer).items()}
+            tables = whole(optimizer)
+        weights, optimized = network.state_dict() | tables["weights"], optimizer.state() | tables["optimizer"]
         found = {
             "held": held,
             "curve": [point.model_dump(mode="json") for point in fit.curve],
-            "weights": {key: value.flatten().tolist() for key, value in network.state_dict().items()},
+            "weights": {key: value.flatten().tolist() for key, value in weights.items()},
             "optimizer": {key: value.flatten().tolist() for key, value in optimized.items()},
         }
         (out / f"{name}-{rank}.json").write_text(json.dumps(found))
 
     return work
-
-
-def shared(optimizer: Optimizer) -> dict[str, RowBlocks]:
-    return optimizer.blocks if isinstance(optimizer, ShardedOptimizer) else {}
 
 
 def part_of(batch, first: int, last: int):
@@ -150,8 +206,10 @@ out.mkdir()
 ended = {
     "one": forked(1, train("one")),
     "two": forked(2, train("two")),
-    "killed": forked(2, train("again", die_at=8)),
-    "again": forked(2, train("again")),
+    "killed": killed("again"),
+    "starts": forked(2, starts),
+    "daily-1": forked(1, train("daily-1", kind="incremental")),
+    "daily-2": forked(2, train("daily-2", kind="incremental")),
     "same-1": forked(1, same_batches("same-1")),
     "same-2": forked(2, same_batches("same-2")),
 }
