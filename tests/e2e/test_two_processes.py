@@ -63,7 +63,7 @@ def context(request, tmp_path_factory) -> Context:
     context = Context(settings)
     write_log(LOG, settings.landing_path, faults=Faults())
     for day in TIMELINE.history:
-        publish_day(context, day)
+        publish_day(context, day, as_of=TIMELINE.as_of)  # a head without labels would start, and score, at random
     plan = plan_bootstrap_step(context, *TIMELINE.bootstrap)["plan"]
     train_batch_step(context, plan)
     install_step(context, plan, "test")

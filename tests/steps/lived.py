@@ -57,8 +57,8 @@ def live(home: Path, project: Path) -> Context:
     return context
 
 
-def publish_day(context: Context, day: date) -> None:
-    stage_day(context.store, context.settings.landing_path, context.schema, day)
+def publish_day(context: Context, day: date, *, as_of: date | None = None) -> None:
+    stage_day(context.store, context.settings.landing_path, context.schema, day, as_of=as_of)
     staged = load_staged(context.store, day)
     publish(context.store, staged, Validation(status="passed", subject=staged.digest, checks=1), context.schema)
 
