@@ -19,6 +19,7 @@ from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
+from mmoe.train.optim import refuse_penalty_apart
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import ReportProgress, TrainResult, given, in_order, inputs_digest, seen_days
@@ -101,6 +102,7 @@ class IncrementalRun:
     ) -> tuple[Trainable, Fit]:
         config, rates = self.params.train, self.params.train.optimizer
         network, schema = self.start.network, self.start.state.data_schema
+        refuse_penalty_apart(network, rates.embedding_l2)
         optimizer = build_optimizer(
             network,
             group,
@@ -109,6 +111,7 @@ class IncrementalRun:
             embedding_lr=self.params.incremental.embedding_lr,
             weight_decay=rates.weight_decay,
             clip_norm=rates.clip_norm,
+            embedding_l2=rates.embedding_l2,
         )
         optimizer.load_state(self.start.optimizer)
         loop = Loop(

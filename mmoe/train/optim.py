@@ -8,20 +8,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from mmoe.errors import ConfigError
+
 EPSILON = 1e-10
 BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
 
 
 class RowwiseAdagrad:
-    """s_r += mean(g_r²), w_r −= lr · g_r / (√s_r + ε) for the rows r that a batch touched.
+    """g_r += l2 · w_r, s_r += mean(g_r²), w_r −= lr · g_r / (√s_r + ε) for the rows r that a batch touched.
 
-    One float of state per row (Duchi et al. 2011; the row-wise form is FBGEMM's exact_row_wise_adagrad).
-    Parameters are (rows, width) and carry sparse gradients.
+    One float of state per row (Duchi et al. 2011; the row-wise form, and the penalty on touched rows alone, are those
+    of FBGEMM's exact_row_wise_adagrad). Parameters are (rows, width) and carry sparse gradients.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], *, lr: float) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], *, lr: float, l2: float = 0.0) -> None:
         self.parameters = dict(parameters)
-        self.lr = lr
+        self.lr, self.l2 = lr, l2
         self.sums = {name: p.detach().new_zeros(len(p)) for name, p in self.parameters.items()}
 
     @torch.no_grad()
@@ -30,11 +32,13 @@ class RowwiseAdagrad:
             if parameter.grad is None:
                 continue
             rows, gradient = sum_by_row(parameter.grad)
+            weights = parameter.index_select(0, rows)
+            if self.l2:
+                gradient = gradient.add(weights, alpha=self.l2)
             sums = self.sums[name].index_select(0, rows) + gradient.square().mean(dim=1)
             self.sums[name].index_copy_(0, rows, sums)
             update = gradient * (-self.lr / (sums.sqrt() + EPSILON)).unsqueeze(1)
-            updated = parameter.index_select(0, rows).add_(update)
-            parameter.index_copy_(0, rows, updated)  # index_add_ takes twice as long
+            parameter.index_copy_(0, rows, weights.add_(update))  # index_add_ takes twice as long
 
 
 def sum_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,13 +101,20 @@ class Optimizer:
     """Both optimizers behind one step. Embedding tables are the parameters of networks named `embeddings.*`."""
 
     def __init__(
-        self, network: nn.Module, *, dense_lr: float, embedding_lr: float, weight_decay: float, clip_norm: float
+        self,
+        network: nn.Module,
+        *,
+        dense_lr: float,
+        embedding_lr: float,
+        weight_decay: float,
+        clip_norm: float,
+        embedding_l2: float = 0.0,
     ) -> None:
         named = dict(network.named_parameters())
         tables = {name: parameter for name, parameter in named.items() if name.startswith("embeddings.")}
         self.dense = {name: parameter for name, parameter in named.items() if name not in tables}
         self.dense_lr, self.clip_norm = dense_lr, clip_norm
-        self.adagrad = RowwiseAdagrad(tables, lr=embedding_lr)
+        self.adagrad = RowwiseAdagrad(tables, lr=embedding_lr, l2=embedding_l2)
         self.adamw = AdamW(self.dense, lr=dense_lr, weight_decay=weight_decay)
 
     def zero_grad(self) -> None:
@@ -141,6 +152,16 @@ class Optimizer:
             for key, value in moments.items():
                 saved = state.get(f"adamw.{name}.{key}")
                 value.copy_(torch.zeros_like(value) if saved is None else saved)
+
+
+def refuse_penalty_apart(network: nn.Module, embedding_l2: float) -> None:
+    """Raises ConfigError where there is a penalty and tables that are to be shared out, whose optimizer knows none."""
+    apart = [name for name, parameter in network.named_parameters() if parameter.is_meta]
+    if embedding_l2 and apart:
+        raise ConfigError(
+            f"train.optimizer.embedding_l2={embedding_l2:g}: {apart[0]} is shared out over the processes, and such "
+            "tables know no penalty; set it to 0, or unset MMOE_SHARD_ROWS."
+        )
 
 
 def warmup(step: int, steps: int, share: float) -> float:

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from mmoe.train.optim import Optimizer, RowwiseAdagrad, sum_by_row, warmup
+from mmoe.errors import ConfigError
+from mmoe.train.optim import Optimizer, RowwiseAdagrad, refuse_penalty_apart, sum_by_row, warmup
 
 
 class Toy(nn.Module):
@@ -27,8 +28,9 @@ def toy(seed: int = 1) -> Toy:
     return Toy()
 
 
-def optimizer_of(network: nn.Module, clip_norm: float = 10.0) -> Optimizer:
-    return Optimizer(network, dense_lr=0.01, embedding_lr=0.1, weight_decay=0.01, clip_norm=clip_norm)
+def optimizer_of(network: nn.Module, clip_norm: float = 10.0, embedding_l2: float = 0.0) -> Optimizer:
+    rates = {"dense_lr": 0.01, "embedding_lr": 0.1, "weight_decay": 0.01}
+    return Optimizer(network, clip_norm=clip_norm, embedding_l2=embedding_l2, **rates)
 
 
 def train(network: Toy, optimizer: Optimizer, steps: range) -> None:
@@ -39,10 +41,11 @@ def train(network: Toy, optimizer: Optimizer, steps: range) -> None:
         optimizer.step(warmup(step, 20, 0.3))
 
 
-def test_rowwise_adagrad_equals_its_equation_on_dense_gradients_row_by_row() -> None:
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_rowwise_adagrad_equals_its_equation_on_dense_gradients_row_by_row(l2: float) -> None:
     table = nn.Parameter(torch.randn(20, 4, dtype=torch.float64))
     expected, sums = table.detach().clone(), torch.zeros(20, dtype=torch.float64)
-    adagrad = RowwiseAdagrad({"t": table}, lr=0.1)
+    adagrad = RowwiseAdagrad({"t": table}, lr=0.1, l2=l2)
     for seed in range(5):
         ids = torch.randint(20, (30,), generator=torch.Generator().manual_seed(seed))
         targets = torch.randn(30, 4, dtype=torch.float64)
@@ -54,16 +57,18 @@ def test_rowwise_adagrad_equals_its_equation_on_dense_gradients_row_by_row() -> 
         adagrad.step()
         for row in range(20):
             if row in ids:
+                gradients[row] += l2 * expected[row]
                 sums[row] += gradients[row].square().mean()
                 expected[row] -= 0.1 * gradients[row] / (sums[row].sqrt() + 1e-10)
     torch.testing.assert_close(table.detach(), expected)
     torch.testing.assert_close(adagrad.sums["t"], sums)
 
 
-def test_rows_outside_the_batch_stay_bit_equal() -> None:
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_rows_outside_the_batch_stay_bit_equal(l2: float) -> None:
     network = toy()
     before = network.embeddings.weight.detach().clone()
-    optimizer = optimizer_of(network)
+    optimizer = optimizer_of(network, embedding_l2=l2)
     network(torch.tensor([3, 3, 7])).sum().backward()
     optimizer.step()
     changed = (network.embeddings.weight != before).any(dim=1).nonzero().flatten()
@@ -104,18 +109,28 @@ def test_the_dense_part_equals_torch_adamw_with_decay_on_weights_only() -> None:
     torch.testing.assert_close(ours.linear.bias, theirs.linear.bias)
 
 
-def test_a_run_resumed_from_saved_bytes_is_bit_equal_to_an_unbroken_one() -> None:
+def test_a_penalty_on_tables_that_are_to_be_shared_out_is_refused() -> None:
+    with torch.device("meta"):
+        shared = Toy()
+    with pytest.raises(ConfigError, match=r"embedding_l2=0.05: embeddings.weight is shared out .* MMOE_SHARD_ROWS"):
+        refuse_penalty_apart(shared, 0.05)
+    refuse_penalty_apart(shared, 0.0)
+    refuse_penalty_apart(toy(), 0.05)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_a_run_resumed_from_saved_bytes_is_bit_equal_to_an_unbroken_one(l2: float) -> None:
     unbroken = toy()
-    train(unbroken, optimizer_of(unbroken), range(20))
+    train(unbroken, optimizer_of(unbroken, embedding_l2=l2), range(20))
 
     first = toy()
-    optimizer = optimizer_of(first)
+    optimizer = optimizer_of(first, embedding_l2=l2)
     train(first, optimizer, range(8))
     weights, state = save(dict(first.state_dict())), save(optimizer.state())
 
     second = toy(seed=99)
     second.load_state_dict(load(weights))
-    resumed = optimizer_of(second)
+    resumed = optimizer_of(second, embedding_l2=l2)
     resumed.load_state(load(state))
     train(second, resumed, range(8, 20))
     for name, value in unbroken.state_dict().items():
