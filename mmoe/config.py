@@ -101,7 +101,7 @@ class OptimizerConfig(Frozen):
     embedding_lr: float = Field(default=0.05, gt=0)
     embedding_l2: float = Field(default=0.0, ge=0)
     """λ of the penalty λ/2·‖w‖² on each embedding row that a step's batch reads. For logs that are learned in many
-    passes, where rare ids are otherwise learned by heart."""
+    passes, which are overfitted in a few without it."""
     weight_decay: float = Field(default=1e-5, ge=0)
     """Of the weights of all other layers, beside their gradients."""
     clip_norm: float = Field(default=10.0, gt=0)
