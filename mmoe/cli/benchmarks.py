@@ -64,14 +64,19 @@ def loader(
 
 
 @bench.command()
-def train(peers_root: PeersRoot, threads: Threads = 1, model: Model = Workload.BOTH) -> None:
+def train(
+    peers_root: PeersRoot,
+    threads: Threads = 1,
+    model: Model = Workload.BOTH,
+    seed: Annotated[int, typer.Option(help="Of the first weights and the order of rows.")] = 1,
+) -> None:
     """Train on the peers' files: DCNv2, and MMoE with four experts."""
     from mmoe.steps.peers import own_process, train_rate
 
     if len(model.models) == 1:
-        finish({"bench": "train", **train_rate(peers_root, model.value, threads=threads).model_dump()})
+        finish({"bench": "train", **train_rate(peers_root, model.value, threads=threads, seed=seed).model_dump()})
         return
-    runs = {name: own_process(peers_root, name, threads) for name in model.models}
+    runs = {name: own_process(peers_root, name, threads, seed) for name in model.models}
     of_each = {key: {name: run[key] for name, run in runs.items()} for key in ("ex_s", "auc", "peak_mb", "precision")}
     finish({"bench": "train", "threads": threads, **of_each})
 

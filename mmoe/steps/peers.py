@@ -77,14 +77,14 @@ def model_config(model: str) -> ModelConfig:
     return ModelConfig.model_validate({**MODELS[model], "embedding_dim": 16, "view_dim": 0, "missing_flags": False})
 
 
-def train_rate(root: Path, model: str, *, threads: int) -> TrainRate:
+def train_rate(root: Path, model: str, *, threads: int, seed: int = 1) -> TrainRate:
     """Train and judge one model in this process. Raises ConfigError where the data is not there."""
     from mmoe.model.costs import part_costs
 
     config, schema = model_config(model), workload_schema(LABELS[model], ids="dense")
     params = Params.model_validate(
         {
-            "seed": 1,
+            "seed": seed,
             "baseline": config.model_dump(),
             "model": config.model_dump(),
             "train": {
@@ -145,9 +145,20 @@ def click_auc(scorer: Scorer, test: Partition) -> float:
     return roc_auc(np.concatenate(labels), np.concatenate(logits))
 
 
-def own_process(root: Path, model: str, threads: int) -> dict[str, Any]:
+def own_process(root: Path, model: str, threads: int, seed: int) -> dict[str, Any]:
     """`train_rate` in a process of its own, so that memory and threads are its own."""
-    command = ["bench", "train", "--peers-root", str(root), "--threads", str(threads), "--model", model]
+    command = [
+        "bench",
+        "train",
+        "--peers-root",
+        str(root),
+        "--threads",
+        str(threads),
+        "--model",
+        model,
+        "--seed",
+        str(seed),
+    ]
     return last_line([sys.executable, "-m", "mmoe", *command], {}, Path.cwd())
 
 
@@ -169,14 +180,15 @@ def last_line(command: list[str], environment: Mapping[str, str], folder: Path) 
 def compare(root: Path, models: list[str], *, threads: int, rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rounds of ours and every peer that runs, one after the other; per model the medians, and paired ratios first.
 
-    A peer that fails once is left out from then on, and named.
+    Each round of ours has a seed of its own; the peers' script has one. A peer that fails once is left out from then
+    on, and named.
     """
     table: list[dict[str, Any]] = []
     result: dict[str, Any] = {"ratio": {}, "auc_lead": {}, "peak_ratio_fuxictr": {}, "failed": {}}
     for model in models:
         runs: dict[str, list[dict[str, Any]]] = {"ours": [], **{peer: [] for peer in PEERS}}
-        for _ in range(rounds):
-            runs["ours"].append(own_process(root, model, threads))
+        for seed in range(1, rounds + 1):
+            runs["ours"].append(own_process(root, model, threads, seed))
             for peer in [peer for peer in PEERS if peer in runs]:
                 try:
                     runs[peer].append(peer_process(root, peer, model, threads))
