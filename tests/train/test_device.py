@@ -129,4 +129,4 @@ print(faults(), faults())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, second = map(int, done.stdout.split())
-    assert first > 10_000 and second < 100
+    assert first > 10_000 and second < first / 10  # the tail of one tensor may lie anew
