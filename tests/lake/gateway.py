@@ -5,12 +5,13 @@
 Needs Debian's ceph-mon, ceph-osd, radosgw and ceph-common. Every daemon is a child that dies with this process.
 """
 
+import random
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -110,5 +111,8 @@ def wait_for(endpoint: str) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Below those that outgoing connections take, which might take it in the seconds until a daemon listens there."""
+    for port in random.sample(range(20_000, 32_000), k=100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("none of a hundred ports of 127.0.0.1 is free")
