@@ -21,7 +21,6 @@ from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
-from mmoe.train.optim import refuse_penalty_apart
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import (
@@ -89,7 +88,6 @@ class BatchRun:
         config, rates = self.params.train, self.params.train.optimizer
         spec = network_spec(self.schema, self.model)
         network = build_network(spec, self.params.seed, apart_from=group.apart_from)
-        refuse_penalty_apart(network, rates.embedding_l2)
         optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share"}))
         loop = Loop(
             network=network,

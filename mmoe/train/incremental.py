@@ -19,7 +19,6 @@ from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit, Loop, cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
-from mmoe.train.optim import refuse_penalty_apart
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import ReportProgress, TrainResult, given, in_order, inputs_digest, seen_days
@@ -102,7 +101,6 @@ class IncrementalRun:
     ) -> tuple[Trainable, Fit]:
         config, rates = self.params.train, self.params.train.optimizer
         network, schema = self.start.network, self.start.state.data_schema
-        refuse_penalty_apart(network, rates.embedding_l2)
         optimizer = build_optimizer(
             network,
             group,

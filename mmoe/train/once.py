@@ -18,11 +18,11 @@ Train = Callable[[Checkpoints], tuple[Trainable, Fit]]
 
 def trained_once(output: Path, inputs: str, cadence: Cadence, group: Processes, train: Train) -> TrainResult:
     """What `output` holds, trained now unless it is there. Raises TrainingError if it was made of other inputs."""
-    keep_freed_memory()
     checkpoints = Checkpoints(path=checkpoint_path(output), inputs=inputs, cadence=cadence)
     with exclusive(output) if group.leads else nullcontext():
         found = finished(output, inputs) if group.leads else None
         if not group.agreed(found is not None):
+            keep_freed_memory()
             trained, fit = train(checkpoints)
             found = save_trainable(output, trained, fit, group)
             group.wait()

@@ -20,7 +20,7 @@ from mmoe.errors import ConfigError
 from mmoe.model.embeddings import HashedTable, Pool
 from mmoe.model.network import Network
 from mmoe.train.distributed import Processes
-from mmoe.train.optim import EPSILON, Optimizer
+from mmoe.train.optim import EPSILON, Optimizer, refuse_penalty_apart
 from mmoe.train.tensors import spans
 
 TABLE, FEATURE = "table", "feature"
@@ -163,8 +163,9 @@ def build_optimizer(network: Network, group: Processes, *, fill: Fill = drawn, *
     """Move the network to the group's device and give its optimizer.
 
     Tables that it was built without, those of `group.apart_from` rows or more, are shared out and filled. Raises
-    ConfigError where TorchRec is not installed.
+    ConfigError where TorchRec is not installed, or for a penalty on such tables.
     """
+    refuse_penalty_apart(network, rates.get("embedding_l2", 0.0))
     blocks: dict[str, RowBlocks] = {}
     for place in ("tables", "bags"):
         tables = getattr(network.embeddings, place)
