@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmoe.data import arrays
+
 Codes = npt.NDArray[np.int64]
 MISSING = "missing"
 
@@ -102,5 +104,5 @@ def group_codes(column: Any) -> Codes:
 
 def flat(values: Any) -> pa.Array:
     if isinstance(values, pa.ChunkedArray):
-        return values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+        return arrays.flat(values)
     return values if isinstance(values, pa.Array) else pa.array(values)
