@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
 
 from mmoe.errors import MmoeError
+from mmoe.stack.sqlite import LOCK_TIMEOUT_SECONDS
 
 FINAL_STATES = {"success", "failed"}
 TRIES, SECONDS_BETWEEN_TRIES = 6, 2.0
+PATIENCE_SECONDS = LOCK_TIMEOUT_SECONDS + 30
+"""A request may wait for the database's lock; who gives up before the server does never learns how it ended."""
 
 
 class AirflowError(MmoeError):
@@ -22,11 +26,11 @@ class Airflow:
 
     def __init__(self, url: str, user: str, password: str) -> None:
         self.user = user
-        self.client = httpx.Client(base_url=url, timeout=60)
+        self.client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)
         token = self._checked(self._send("POST", "/auth/token", json={"username": user, "password": password}))
         self.client.headers["Authorization"] = f"Bearer {token['access_token']}"
 
-    def wait_for_dags(self, dag_ids: set[str], seconds: float = 90) -> None:
+    def wait_for_dags(self, dag_ids: set[str], seconds: float = 300) -> None:
         """Until the dag-processor has serialized all of them."""
         deadline = time.monotonic() + seconds
         while missing := dag_ids - {dag["dag_id"] for dag in self.get("dags", limit=100)["dags"]}:
@@ -87,9 +91,11 @@ class Airflow:
         return [detail for detail in pages if not detail["response_received"]]
 
     def answer(self, dag_id: str, run_id: str, task_id: str, *, option: str, params: dict[str, Any]) -> None:
-        """Answer a human-in-the-loop request as this user. A second answer is refused by Airflow (409)."""
+        """Answer a human-in-the-loop request as this user. Airflow keeps the first answer and refuses others (409)."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        self._checked(self._send("PATCH", path, json={"chosen_options": [option], "params_input": params}))
+        response = self._send("PATCH", path, json={"chosen_options": [option], "params_input": params})
+        if response.status_code != httpx.codes.CONFLICT:
+            self._checked(response)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
@@ -106,16 +112,21 @@ class Airflow:
             offset += len(page)
 
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
-        """Sent again after a fault of the server, which answers 500 while its SQLite database is locked.
+        """Sent again after a fault of the server, which answers 500 while its SQLite database is locked, or not at all.
 
         Every request here may arrive twice: a run, pool, backfill or answer that is there already is a conflict (409).
+        AirflowError when the last try got no answer.
         """
         for _ in range(TRIES - 1):
-            response = self.client.request(method, path, **content)
-            if not response.is_server_error:
-                return response
+            with suppress(httpx.TransportError):
+                response = self.client.request(method, path, **content)
+                if not response.is_server_error:
+                    return response
             time.sleep(SECONDS_BETWEEN_TRIES)
-        return self.client.request(method, path, **content)
+        try:
+            return self.client.request(method, path, **content)
+        except httpx.TransportError as error:
+            raise AirflowError(f"{method} {path}: no answer in {TRIES} tries ({error})") from error
 
     def _checked(self, response: httpx.Response) -> dict[str, Any]:
         if response.is_error:

@@ -15,6 +15,7 @@ pytestmark = [
 ]
 
 LISTENING, LOOPBACK = "0A", "0100007F:"
+PATIENCE = 120
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def page(browser, served):
     """A page logged in as `operator`, and the errors its console shows."""
     url, _, passwords = served
     page = browser.new_page(base_url=url, viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(PATIENCE * 1000)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto("/")
@@ -62,7 +64,7 @@ def test_anonymous_visitors_get_nothing_from_the_pages(served, demo):
     url, _, _ = served
     report = demo.summary["report_path"].split("/")[-2]
     for path in ("/mmoe/promotions", "/mmoe/data", f"/mmoe/reports/{report}"):
-        assert httpx.get(url + path, follow_redirects=False).status_code == 401, path
+        assert httpx.get(url + path, follow_redirects=False, timeout=PATIENCE).status_code == 401, path
 
 
 def test_nothing_listens_beyond_this_machine(served, demo):
@@ -81,7 +83,6 @@ def test_nothing_listens_beyond_this_machine(served, demo):
 
 def test_mlflow_serves_the_promoted_version(served, demo):
     _, mlflow, _ = served
-    found = httpx.get(
-        f"{mlflow}/api/2.0/mlflow/registered-models/alias", params={"name": "ads_engagement", "alias": "champion"}
-    ).json()
+    alias = {"name": "ads_engagement", "alias": "champion"}
+    found = httpx.get(f"{mlflow}/api/2.0/mlflow/registered-models/alias", params=alias, timeout=PATIENCE).json()
     assert found["model_version"]["version"] == demo.summary["champion"]["version"]
