@@ -5,11 +5,11 @@ The hash is part of a trained model. Changing it needs a new HASH_VERSION, which
 
 import hashlib
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from mmoe.data.arrays import filled, nulls
@@ -20,37 +20,41 @@ MISSING = 0
 SMALL = 1 << 17
 """Ids below this are looked up: half a megabyte a feature."""
 Words = npt.NDArray[np.uint64]
+TableRows = npt.NDArray[np.int32]
 
 
-def hash_rows(values: pa.Array, name: str, buckets: int) -> npt.NDArray[np.int32]:
+def hash_rows(values: pa.Array, name: str, buckets: int, into: TableRows) -> None:
     """(N,) int64 or text values of feature `name` -> (N,) embedding rows: 0 for null, else 1 + hash % buckets.
 
     Small ids are looked up in a table of their rows, text is hashed once per distinct value.
     """
     if pa.types.is_integer(values.type):
         integers = _integers(values)
-        small = _within(values, SMALL)
-        rows = small_ids(name, buckets).take(integers) if small else to_rows(_hashed(integers, name), buckets)
+        if _within(integers, SMALL):
+            look_up(small_ids(name, buckets), integers, into)
+        else:
+            into[:] = to_rows(_hashed(integers, name), buckets)
     else:
         encoded = _encoded(values)
-        rows = to_rows(_distinct_words(encoded, name), buckets).take(_codes(encoded))
+        look_up(to_rows(_distinct_words(encoded, name), buckets), _codes(encoded), into)
     if values.null_count:
-        rows[nulls(values)] = MISSING
-    return rows
+        into[nulls(values)] = MISSING
 
 
-def dense_rows(values: pa.Array, buckets: int) -> npt.NDArray[np.int32]:
+def dense_rows(values: pa.Array, buckets: int, into: TableRows) -> None:
     """(N,) int64 ids counted from 0 -> (N,) embedding rows: 0 for null, else 1 + id. An id that is not below `buckets`
     shares the row of its remainder, so that ids which are newer than the table are not lost.
     """
     integers = _integers(values)
-    if not _within(values, buckets):
-        integers = integers % buckets
-    rows = integers.astype(np.int32)
-    rows += 1
+    into[:] = integers if _within(integers, buckets) else integers % buckets
+    into += 1
     if values.null_count:
-        rows[nulls(values)] = MISSING
-    return rows
+        into[nulls(values)] = MISSING
+
+
+def look_up(table: TableRows, places: npt.NDArray[Any], into: TableRows) -> None:
+    """into = table[places], for places that are known to lie in the table: numpy copies once more to check them."""
+    table.take(places, out=into, mode="wrap")
 
 
 def hash_words(values: pa.Array, salt: str) -> Words:
@@ -74,7 +78,7 @@ def splitmix64(words: Words) -> Words:
     return mixed
 
 
-def to_rows(hashes: Words, buckets: int) -> npt.NDArray[np.int32]:
+def to_rows(hashes: Words, buckets: int) -> TableRows:
     """1 + hash % buckets; overwrites `hashes`. By a quotient, as numpy vectorises // by a scalar, but not %."""
     quotient = hashes // np.uint64(buckets)
     quotient *= np.uint64(buckets)
@@ -85,7 +89,7 @@ def to_rows(hashes: Words, buckets: int) -> npt.NDArray[np.int32]:
 
 
 @lru_cache(maxsize=256)
-def small_ids(name: str, buckets: int) -> npt.NDArray[np.int32]:
+def small_ids(name: str, buckets: int) -> TableRows:
     """(SMALL,) the rows of the ids below SMALL: one look-up costs a fifth of a hash."""
     return to_rows(_hashed(np.arange(SMALL), name), buckets)
 
@@ -109,9 +113,9 @@ def _integers(values: pa.Array) -> npt.NDArray[np.int64]:
     return filled(values.cast(pa.int64()), 0)
 
 
-def _within(values: pa.Array, end: int) -> bool:
-    bounds = pc.min_max(values)
-    return len(values) > 0 and bounds["min"].is_valid and bounds["min"].as_py() >= 0 and bounds["max"].as_py() < end
+def _within(integers: npt.NDArray[np.int64], end: int) -> bool:
+    """0 <= each < end: what is negative is large without its sign."""
+    return bool(integers.view(np.uint64).max(initial=0) < end)
 
 
 def _hashed(integers: npt.NDArray[np.int64], salt: str) -> Words:

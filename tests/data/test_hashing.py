@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mmoe.data.hashing import SMALL, GroupShare, dense_rows, hash_rows, hash_words, splitmix64
+from mmoe.data import hashing
+from mmoe.data.hashing import SMALL, GroupShare, hash_words, splitmix64
 
 MASK = (1 << 64) - 1
 
@@ -14,6 +15,18 @@ def splitmix64_reference(word: int) -> int:
     word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & MASK
     return word ^ (word >> 31)
+
+
+def hash_rows(values: pa.Array, name: str, buckets: int) -> hashing.TableRows:
+    rows = np.empty(len(values), dtype=np.int32)
+    hashing.hash_rows(values, name, buckets, rows)
+    return rows
+
+
+def dense_rows(values: pa.Array, buckets: int) -> hashing.TableRows:
+    rows = np.empty(len(values), dtype=np.int32)
+    hashing.dense_rows(values, buckets, rows)
+    return rows
 
 
 def test_splitmix64_equals_the_published_sequence() -> None:
