@@ -94,6 +94,18 @@ class ModelConfig(Frozen):
     distillation_towers: bool = False
     """Distil on towers of their own beside the heads', which only training computes."""
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    normalization: Literal["none", "batch"] = "none"
+    """batch: the experts' dense layers are normalised over the rows of a step before their ReLU, and in serving by the
+    running means and variances of training."""
+
+    @model_validator(mode="after")
+    def _has_what_is_normalised(self) -> Self:
+        dense = [expert for expert in self.experts if expert.kind != "masknet" or len(expert.hidden) > 1]
+        if self.normalization == "batch" and not dense:
+            raise ValueError(
+                "normalization=batch: no expert has dense layers; give masknet a second width in hidden, or drop it"
+            )
+        return self
 
 
 class OptimizerConfig(Frozen):

@@ -96,15 +96,16 @@ class Dcn(nn.Module):
         parallel: bool = False,
         hidden: Sequence[int],
         dropout: float,
+        normalized: bool = False,
     ) -> None:
         super().__init__()
         self.width = width
         ranks = [None if layer < full_layers else rank for layer in range(layers)]
         self.crosses = nn.ModuleList(build_cross(copies, width, each, mixture) for each in ranks)
         beside = hidden[:-1] if parallel else ()
-        self.beside = Mlp(copies, width, beside, dropout=dropout) if parallel else None
+        self.beside = Mlp(copies, width, beside, dropout=dropout, normalized=normalized) if parallel else None
         inputs = width + (beside or [width])[-1] if parallel else width
-        self.deep = Mlp(copies, inputs, hidden[len(beside) :], dropout=dropout)
+        self.deep = Mlp(copies, inputs, hidden[len(beside) :], dropout=dropout, normalized=normalized)
 
     def forward(self, x0_CBD: Tensor) -> Tensor:
         x = x0_CBD

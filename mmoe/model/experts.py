@@ -21,17 +21,23 @@ Columns = Mapping[str, Sequence[int]]
 
 
 def build_expert(
-    config: ExpertConfig, copies: int, width: int, dropout: float, columns: Columns = MappingProxyType({})
+    config: ExpertConfig,
+    copies: int,
+    width: int,
+    dropout: float,
+    columns: Columns = MappingProxyType({}),
+    *,
+    normalized: bool = False,
 ) -> nn.Module:
-    """`copies` experts of one declaration: a module (C, B, D) → (C, B, H)."""
+    """`copies` experts of one declaration, their dense layers batch-normalised if asked: (C, B, D) → (C, B, H)."""
     hidden = config.hidden
     match config.kind:
         case "dcnv2":
             crosses = config.model_dump(include={"layers", "rank", "mixture", "full_layers", "parallel"})
-            return Dcn(copies, width, hidden=hidden, dropout=dropout, **crosses)
+            return Dcn(copies, width, hidden=hidden, dropout=dropout, normalized=normalized, **crosses)
         case "masknet":
             form = ParallelMaskNet if config.parallel else MaskNet
-            return form(copies, width, layers=config.layers, hidden=hidden, dropout=dropout)
+            return form(copies, width, layers=config.layers, hidden=hidden, dropout=dropout, normalized=normalized)
         case "finalmlp":
             gates = config.stream_gates or ((), ())
             return FinalMlp(
@@ -43,9 +49,10 @@ def build_expert(
                 gate_hidden=config.stream_gate_hidden,
                 heads=config.fusion_heads,
                 dropout=dropout,
+                normalized=normalized,
             )
         case "mlp":
-            return Mlp(copies, width, hidden, dropout=dropout)
+            return Mlp(copies, width, hidden, dropout=dropout, normalized=normalized)
 
 
 TAKES_ZEROS = ("dcnv2", "mlp")
@@ -56,7 +63,13 @@ class Experts(nn.Module):
     """(B, D) → (E, B, H), in the order of the declarations. There may be columns of zeros beyond D."""
 
     def __init__(
-        self, configs: Sequence[ExpertConfig], width: int, dropout: float, columns: Columns = MappingProxyType({})
+        self,
+        configs: Sequence[ExpertConfig],
+        width: int,
+        dropout: float,
+        columns: Columns = MappingProxyType({}),
+        *,
+        normalized: bool = False,
     ) -> None:
         super().__init__()
         self.width = width
@@ -65,7 +78,8 @@ class Experts(nn.Module):
             members.setdefault(config, []).append(index)
         self.members, self.kinds = list(members.values()), [config.kind for config in members]
         self.groups = nn.ModuleList(
-            build_expert(config, len(indices), width, dropout, columns) for config, indices in members.items()
+            build_expert(config, len(indices), width, dropout, columns, normalized=normalized)
+            for config, indices in members.items()
         )
 
     def forward(self, features_BD: Tensor) -> Tensor:

@@ -89,11 +89,14 @@ class FinalMlp(nn.Module):
         gate_hidden: int,
         heads: int | None,
         dropout: float,
+        normalized: bool = False,
     ) -> None:
         super().__init__()
         outputs = hidden[-1], second[-1]
         self.gates = nn.ModuleList(FeatureGate(copies, width, columns, gate_hidden) for columns in gate_columns)
-        self.streams = nn.ModuleList(Mlp(copies, width, widths, dropout=dropout) for widths in (hidden, second))
+        self.streams = nn.ModuleList(
+            Mlp(copies, width, widths, dropout=dropout, normalized=normalized) for widths in (hidden, second)
+        )
         self.fusion = BilinearFusion(copies, *outputs, heads or math.gcd(FUSION_HEADS, *outputs))
 
     def forward(self, x_CBD: Tensor) -> Tensor:

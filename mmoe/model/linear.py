@@ -1,4 +1,3 @@
-# ruff: noqa: N803  (shapes in names)
 """C linear layers of one shape as one batched matrix product.
 
 Shapes: C copies (experts, heads or gates), B batch rows, I inputs, O outputs.
@@ -88,16 +87,3 @@ class Linear(nn.Module):
             return shared
         y = torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
         return y.relu_() if relu else y
-
-
-class LayerNorm(nn.Module):
-    """Layer norm over the last dimension, with a gain and a bias per copy. (C, B, W) → (C, B, W); 2·C·W parameters."""
-
-    def __init__(self, copies: int, width: int) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.ones(copies, 1, width))
-        self.bias = nn.Parameter(torch.zeros(copies, 1, width))
-
-    def forward(self, x_CBW: Tensor) -> Tensor:
-        normed = nn.functional.layer_norm(x_CBW, x_CBW.shape[-1:])
-        return torch.addcmul(self.bias.to(x_CBW.dtype), normed, self.gain.to(x_CBW.dtype))

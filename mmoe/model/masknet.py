@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mmoe.model.linear import LayerNorm, Linear
+from mmoe.model.linear import Linear
 from mmoe.model.mlp import Mlp
+from mmoe.model.norms import LayerNorm
 
 
 class MaskBlock(nn.Module):
@@ -39,12 +40,14 @@ class MaskNet(nn.Module):
     fields differ in width here (the paper normalises each field's embedding).
     """
 
-    def __init__(self, copies: int, width: int, *, layers: int, hidden: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, copies: int, width: int, *, layers: int, hidden: Sequence[int], dropout: float, normalized: bool = False
+    ) -> None:
         super().__init__()
         self.norm = LayerNorm(copies, width)
         inputs = [width] + [hidden[0]] * (layers - 1)
         self.blocks = nn.ModuleList(MaskBlock(copies, width, size, hidden[0]) for size in inputs)
-        self.deep = Mlp(copies, hidden[0], hidden[1:], dropout=dropout)
+        self.deep = Mlp(copies, hidden[0], hidden[1:], dropout=dropout, normalized=normalized)
 
     def forward(self, v_CBD: Tensor) -> Tensor:
         h = self.norm(v_CBD)
@@ -61,12 +64,14 @@ class ParallelMaskNet(nn.Module):
     The blocks are alike, so they run as one block of C·L copies. Parameters: 2·C·D + C·L·block + dense layers from L·W.
     """
 
-    def __init__(self, copies: int, width: int, *, layers: int, hidden: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, copies: int, width: int, *, layers: int, hidden: Sequence[int], dropout: float, normalized: bool = False
+    ) -> None:
         super().__init__()
         self.layers = layers
         self.norm = LayerNorm(copies, width)
         self.blocks = MaskBlock(copies * layers, width, width, hidden[0])
-        self.deep = Mlp(copies, layers * hidden[0], hidden[1:], dropout=dropout)
+        self.deep = Mlp(copies, layers * hidden[0], hidden[1:], dropout=dropout, normalized=normalized)
 
     def forward(self, v_CBD: Tensor) -> Tensor:
         copies, rows, _ = v_CBD.shape

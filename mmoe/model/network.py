@@ -16,6 +16,7 @@ from mmoe.model.embeddings import Embeddings
 from mmoe.model.experts import Experts
 from mmoe.model.gates import Gates, mixed
 from mmoe.model.inputs import Inputs
+from mmoe.model.norms import BatchNorm
 from mmoe.model.towers import Towers
 
 
@@ -81,7 +82,9 @@ class Network(nn.Module):
             apart_from=apart_from,
         )
         by_name = dict(zip(spec.feature_names, self.embeddings.columns, strict=bool(spec.feature_names)))
-        self.experts = Experts(config.experts, self.embeddings.width, config.dropout, by_name)
+        self.experts = Experts(
+            config.experts, self.embeddings.width, config.dropout, by_name, normalized=config.normalization == "batch"
+        )
         columns = [column for feature in spec.gate_features or () for column in self.embeddings.columns[feature]]
         self.register_buffer("gate_columns", torch.tensor(columns, dtype=torch.int64), persistent=False)
         self.gates = self.build_gates(spec, len(columns) or self.embeddings.width) if experts > 1 else None
@@ -153,8 +156,13 @@ class Network(nn.Module):
         return next(self.experts.parameters()).dtype
 
     def to_mixed(self) -> "Network":
-        """Turn the experts' weights into bfloat16, in place, for serving. Saves the casts of every call."""
-        self.experts.to(torch.bfloat16)
+        """Turn the experts' weights into bfloat16, in place, for serving. Saves the casts of every call. Batch
+        norms stay float32, as running statistics are not to be rounded; they take bfloat16 as it comes.
+        """
+        for module in self.experts.modules():
+            if not isinstance(module, BatchNorm):
+                for parameter in module.parameters(recurse=False):
+                    parameter.data = parameter.data.to(torch.bfloat16)
         return self
 
 

@@ -15,7 +15,7 @@ from mmoe.lake.reader import Partition
 from mmoe.model.inputs import Inputs
 from mmoe.parsing import Frozen
 from mmoe.serve.scorer import Scorer
-from mmoe.train.loop import cpu_threads, usable_precision
+from mmoe.train.device import cpu_threads, usable_precision
 
 WARMUP_ROUNDS = 5
 MOST_REQUESTS = 16

@@ -26,7 +26,7 @@ from mmoe.model.network import Network, build_network
 from mmoe.schema import EVENT_ID, Schema
 from mmoe.serve.export import CALIBRATOR, Precision, read_bundle, read_calibrator, weights_file
 from mmoe.train.checkpoint import load_trainable, load_weights
-from mmoe.train.loop import cpu_threads, usable_precision
+from mmoe.train.device import cpu_threads, usable_precision
 from mmoe.train.spec import network_spec
 from mmoe.train.state import TrainState, model_digest, read_state
 

@@ -8,7 +8,7 @@ from mmoe.model.network import NetworkSpec, build_network
 from mmoe.steps.context import Context
 from mmoe.steps.planning import Kind, chosen_model
 from mmoe.train.benchmark import ExpertRate, LossCost, expert_rate, loss_costs
-from mmoe.train.loop import cpu_threads
+from mmoe.train.device import cpu_threads
 from mmoe.train.spec import network_spec
 
 WIDE = (490, (512, 256))

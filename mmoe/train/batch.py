@@ -16,8 +16,9 @@ from mmoe.lake.reader import Partition
 from mmoe.model.network import build_network
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable
+from mmoe.train.device import cpu_threads
 from mmoe.train.distributed import ALONE, Processes
-from mmoe.train.loop import Fit, Loop, cpu_threads
+from mmoe.train.loop import Fit, Loop
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
@@ -30,6 +31,7 @@ from mmoe.train.spec import (
     in_order,
     inputs_digest,
     network_spec,
+    refuse_lone_rows,
     seen_days,
 )
 from mmoe.train.state import Stage, TeacherRef, TrainState
@@ -86,6 +88,7 @@ class BatchRun:
     ) -> tuple[Trainable, Fit]:
         moments = measure_moments(self.partitions, self.schema, self.model.numeric_buckets)
         config, rates = self.params.train, self.params.train.optimizer
+        refuse_lone_rows(self.model, group.batch_size(config.batch_size))
         spec = network_spec(self.schema, self.model)
         network = build_network(spec, self.params.seed, apart_from=group.apart_from)
         optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share"}))

@@ -2,6 +2,8 @@
 
 import ctypes
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import pyarrow as pa
 import torch
@@ -9,6 +11,8 @@ import torch
 from mmoe.data.batch import Batch
 from mmoe.model.network import Network, Outputs
 
+Precision = Literal["bfloat16", "float32"]
+CPU = torch.device("cpu")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 """mallopt(3)'s names."""
 LARGEST_ON_HEAP, KEPT_FREE = 32 << 20, (1 << 31) - 1
@@ -31,6 +35,17 @@ def keep_freed_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, KEPT_FREE)
 
 
+@contextmanager
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Compute on this many threads inside the block; 0 leaves the choice to PyTorch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def compute_device() -> torch.device:
     """The GPU, or the CPU where there is none, or CUDA_VISIBLE_DEVICES hides it."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -47,6 +62,11 @@ def native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def usable_precision(wanted: Precision, device: torch.device = CPU) -> Precision:
+    """float32 where the device has no bfloat16 arithmetic: emulating it is 10 to 20 times slower than not using it."""
+    return wanted if native_bfloat16(device) else "float32"
 
 
 def outputs_in(network: Network, batch: Batch, *, bfloat16: bool) -> Outputs:

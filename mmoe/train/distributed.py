@@ -4,14 +4,15 @@
 Every process holds the whole network and its optimizer's state, but for tables that `mmoe.train.sharding` shares out. A
 step's batch is what all of them hold together: a loss is the mean over all its rows, gradients are summed, and every
 process then makes the same update. Dense gradients travel as one buffer; of the embedding tables only the rows that a
-process touched, each summed before it is sent.
+process touched, each summed before it is sent. Batch norms read each process's own rows; their running statistics are
+averaged after each step.
 """
 
 import ctypes
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -109,6 +110,14 @@ class Processes:
         found = [torch.empty_like(tensor) for _ in range(self.world)]
         dist.all_gather(found, tensor.contiguous())
         return found
+
+    def average(self, tensors: Sequence[Tensor], share: float) -> None:
+        """Put in the place of each its mean over all processes, weighted by their shares of a step's rows."""
+        if self.world == 1 or not tensors:
+            return
+        means = self.summed(torch.cat([tensor.flatten() for tensor in tensors]) * share)
+        for tensor, mean in zip(tensors, torch.split(means, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
     def send(self, tensor: Tensor) -> None:
         """To the first process, which waits for it."""

@@ -15,13 +15,14 @@ from mmoe.errors import ConfigError, SchemaError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable, load_trainable, rows_of
+from mmoe.train.device import cpu_threads
 from mmoe.train.distributed import ALONE, Processes
-from mmoe.train.loop import Fit, Loop, cpu_threads
+from mmoe.train.loop import Fit, Loop
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.sharding import build_optimizer, shared_out
-from mmoe.train.spec import ReportProgress, TrainResult, given, in_order, inputs_digest, seen_days
+from mmoe.train.spec import ReportProgress, TrainResult, given, in_order, inputs_digest, refuse_lone_rows, seen_days
 from mmoe.train.state import Stage, TrainState, model_digest
 
 
@@ -101,6 +102,7 @@ class IncrementalRun:
     ) -> tuple[Trainable, Fit]:
         config, rates = self.params.train, self.params.train.optimizer
         network, schema = self.start.network, self.start.state.data_schema
+        refuse_lone_rows(self.start.state.model, group.batch_size(config.batch_size))
         optimizer = build_optimizer(
             network,
             group,

@@ -3,9 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +12,8 @@ from mmoe.data.batch import Batch
 from mmoe.data.order import Position
 from mmoe.errors import TrainingError
 from mmoe.model.network import Network
-from mmoe.train.device import fed, native_bfloat16, outputs_in
+from mmoe.model.norms import running_statistics
+from mmoe.train.device import Precision, fed, outputs_in, usable_precision
 from mmoe.train.distributed import ALONE, Processes, Step
 from mmoe.train.divergence import Broken, Steady, coin_loss, not_finite
 from mmoe.train.objective import Objective, no_losses
@@ -25,10 +24,8 @@ from mmoe.train.sharding import shared_rows
 from mmoe.train.spec import Progress, ReportProgress
 from mmoe.train.state import CurvePoint
 
-Precision = Literal["bfloat16", "float32"]
 Stream = Callable[[Position], Iterable[Batch]]
 """The batches from a position on."""
-CPU = torch.device("cpu")
 CURVE_POINTS = 60
 SECONDS_BETWEEN_REPORTS = 1.0
 
@@ -80,6 +77,7 @@ class Loop:
         self._started = self._reported = time.perf_counter()
         self._rows_before = 0
         self._shared = shared_rows(self.optimizer)
+        self._statistics = running_statistics(self.network)
 
     def run(self, stream: Stream) -> Fit:
         """Raises TrainingError, with a diagnosis, as soon as a gradient is not finite or the loss has exploded; the
@@ -133,6 +131,8 @@ class Loop:
         else:
             self.optimizer.idle()
         self.group.sum_gradients(self.optimizer)
+        if together.part is not None:
+            self.group.average(self._statistics, together.part.rows)
         losses = self.group.total(losses)
         scale = warmup(self._step, self._steps_planned, self.warmup_share)
         norm, total = self.optimizer.step(scale), losses.total.item()
@@ -231,19 +231,3 @@ def tensor_of(position: Position) -> Tensor:
 def position_of(place: Tensor) -> Position:
     epoch, window, row = place.tolist()
     return Position(epoch=epoch, window=window, row=row)
-
-
-def usable_precision(wanted: Precision, device: torch.device = CPU) -> Precision:
-    """float32 where the device has no bfloat16 arithmetic: emulating it is 10 to 20 times slower than not using it."""
-    return wanted if native_bfloat16(device) else "float32"
-
-
-@contextmanager
-def cpu_threads(threads: int) -> Iterator[None]:
-    """Compute on this many threads inside the block; 0 leaves the choice to PyTorch."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -94,6 +94,15 @@ def places(names: Sequence[str], read: Sequence[str], model: ModelConfig, field:
     return tuple(names.index(name) for name in read)
 
 
+def refuse_lone_rows(model: ModelConfig, rows: int) -> None:
+    """Raises ConfigError where a process takes one row a step, which has no variance to normalise by."""
+    if model.normalization == "batch" and rows < 2:
+        raise ConfigError(
+            f"normalization=batch: needs more than the {rows} row that each process takes a step; raise "
+            "train.batch_size, or set normalization to none."
+        )
+
+
 def in_order(partitions: Sequence[Partition]) -> tuple[Partition, ...]:
     """By day. Raises TrainingError when there is none, or one day twice."""
     ordered = tuple(sorted(partitions, key=lambda partition: partition.day))

@@ -35,6 +35,13 @@ def test_parameters_are_all_of_the_networks() -> None:
     assert sum(part.parameters for part in part_costs(declared)) == parameters
 
 
+def test_a_batch_norm_costs_a_gain_a_number_and_no_product() -> None:
+    mlp = ExpertConfig(kind="mlp", hidden=(16, 8))
+    plain, normalised = (part_costs(spec(mlp, mlp, normalization=how))[1] for how in ("none", "batch"))
+    assert normalised.parameters - plain.parameters == 2 * (16 + 8)  # a gain and a bias in the bias's place
+    assert normalised.flops == plain.flops
+
+
 def test_gates_and_towers_per_view_type_cost_as_many_times_as_there_are() -> None:
     mlp = ExpertConfig(kind="mlp", hidden=(16, 8))
     plain, split = (

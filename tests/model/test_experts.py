@@ -13,6 +13,7 @@ from mmoe.config import ExpertConfig
 from mmoe.errors import ConfigError
 from mmoe.model.cross import residual_product
 from mmoe.model.experts import Experts, build_expert
+from mmoe.model.norms import running_statistics
 from mmoe.parsing import parse
 
 WIDTH, HIDDEN = 10, (12, 6)
@@ -44,21 +45,23 @@ CONFIGS = {
 Weights = dict[str, np.ndarray]
 
 
-def expert(config: ExpertConfig, copies: int = 2) -> nn.Module:
-    """In float64, with every parameter random, so that no bias or gain hides behind its initial value."""
+def expert(config: ExpertConfig, copies: int = 2, *, normalized: bool = False) -> nn.Module:
+    """In float64, with every parameter random, so that no bias or gain hides behind its initial value; in evaluation,
+    where a row's output is its own, with random running statistics."""
     torch.manual_seed(5)
-    module = build_expert(config, copies, WIDTH, dropout=0.0, columns=COLUMNS).double()
+    module = build_expert(config, copies, WIDTH, dropout=0.0, columns=COLUMNS, normalized=normalized).double()
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return module
+    for statistic in running_statistics(module):
+        nn.init.uniform_(statistic, 0.2, 1.5)
+    return module.eval()
 
 
 def weights_of(module: nn.Module, copy: int) -> Weights:
     """One copy's arrays by name, each (inputs, outputs); blocks of several matrices have those one below the other."""
     copies = module.norm.gain.shape[0] if hasattr(module, "norm") else len(module.get_parameter(first_weight(module)))
     return {
-        name: value.detach().numpy().reshape(copies, -1, value.shape[-1])[copy]
-        for name, value in module.named_parameters()
+        name: value.numpy().reshape(copies, -1, value.shape[-1])[copy] for name, value in module.state_dict().items()
     }
 
 
@@ -83,8 +86,16 @@ def affine(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
 
 def dense(w: Weights, name: str, x: np.ndarray, layers: int) -> np.ndarray:
     for layer in range(layers):
-        x = relu(affine(w, f"{name}layers.{layer}", x))
+        x = relu(batch_norm(w, f"{name}norms.{layer}", affine(w, f"{name}layers.{layer}", x)))
     return x
+
+
+def batch_norm(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
+    """By the running statistics, where there are any."""
+    if f"{name}.mean" not in w:
+        return x
+    mean, variance, gain, bias = (w[f"{name}.{part}"].reshape(-1) for part in ("mean", "variance", "gain", "bias"))
+    return gain * (x - mean) / np.sqrt(variance + 1e-5) + bias
 
 
 def norm(w: Weights, name: str, x: np.ndarray) -> np.ndarray:
@@ -210,10 +221,11 @@ def parameters_by_formula(config: ExpertConfig) -> int:
             return dense_count((d, *config.hidden))
 
 
+@pytest.mark.parametrize("normalized", [False, True])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_an_expert_equals_its_papers_equation_row_by_row(name: str) -> None:
+def test_an_expert_equals_its_papers_equation_row_by_row(name: str, normalized: bool) -> None:
     config = CONFIGS[name]
-    module, x = expert(config), torch.randn(5, WIDTH, dtype=torch.float64)
+    module, x = expert(config, normalized=normalized), torch.randn(5, WIDTH, dtype=torch.float64)
     outputs = module(x.expand(2, -1, -1))
     assert outputs.shape == (2, 5, config.hidden[-1])
     for copy in range(2):

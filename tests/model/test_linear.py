@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmoe.model.linear import NARROW, LayerNorm, Linear, aligned
+from mmoe.model.linear import NARROW, Linear, aligned
 
 
 def test_a_batched_layer_equals_a_loop_over_torch_linear() -> None:
@@ -51,15 +51,6 @@ def test_the_copies_start_different_and_within_the_xavier_bound() -> None:
     assert not torch.equal(weight[0], weight[1])
     assert weight.abs().max() <= (6 / 90) ** 0.5
     assert weight.abs().max() > 0.9 * (6 / 90) ** 0.5
-
-
-def test_layer_norm_equals_a_loop_over_torch_layer_norm() -> None:
-    norm = LayerNorm(2, 6)
-    nn.init.normal_(norm.gain)
-    nn.init.normal_(norm.bias)
-    x = torch.randn(2, 4, 6)
-    expected = torch.stack([nn.functional.layer_norm(x[c], (6,), norm.gain[c, 0], norm.bias[c, 0]) for c in range(2)])
-    torch.testing.assert_close(norm(x), expected)
 
 
 def test_zeros_beyond_the_inputs_change_nothing_and_outputs_may_be_followed_by_zeros() -> None:

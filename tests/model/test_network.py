@@ -11,6 +11,8 @@ from mmoe.errors import ConfigError
 from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.inputs import Inputs
 from mmoe.model.network import Network, NetworkSpec, build_network
+from mmoe.model.norms import running_statistics
+from mmoe.parsing import parse
 from mmoe.train.optim import Optimizer
 
 HIDDEN = (16, 8)
@@ -213,6 +215,21 @@ def test_weights_cast_for_serving_give_the_logits_of_autocast() -> None:
             assert torch.equal(logits, expected[head])
 
 
+def test_batch_norms_serve_in_bfloat16_by_float32_statistics() -> None:
+    network = build_network(spec(normalization="batch"), seed=1)
+    for seed in range(20):
+        with torch.autocast("cpu", torch.bfloat16):
+            network(random_inputs(50, seed=seed))
+    batch, statistics = random_inputs(30), [each.clone() for each in running_statistics(network.eval())]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = network(batch)
+    with torch.no_grad():
+        for head, logits in network.to_mixed()(batch).items():
+            assert torch.equal(logits, expected[head])
+    for before, after in zip(statistics, running_statistics(network), strict=True):
+        assert after.dtype == torch.float32 and torch.equal(before, after)
+
+
 def test_default_gates_hold_under_1_percent_of_the_parameters() -> None:
     experts = tuple(ExpertConfig(kind=kind) for kind in ("dcnv2", "dcnv2", "masknet", "mlp"))
     big = NetworkSpec(
@@ -237,6 +254,12 @@ def test_experts_that_cannot_be_mixed_are_refused_with_the_fix() -> None:
         spec((ExpertConfig(kind="mlp", hidden=()),))
 
 
+def test_a_normalisation_of_no_dense_layers_is_refused_with_the_fix() -> None:
+    declared = {"experts": [{"kind": "masknet", "hidden": [8]}], "normalization": "batch"}
+    with pytest.raises(ConfigError, match="normalization=batch: no expert has dense layers; give masknet a second"):
+        parse(ModelConfig, declared, "params.yaml", ConfigError)
+
+
 def train(network: Network, steps: int, target_of) -> None:
     optimizer = Optimizer(network, dense_lr=5e-3, embedding_lr=0.1, weight_decay=0.0, clip_norm=10.0)
     for step in range(steps):
@@ -248,8 +271,11 @@ def train(network: Network, steps: int, target_of) -> None:
         optimizer.step()
 
 
+@pytest.mark.parametrize("normalization", ["none", "batch"])
 @pytest.mark.parametrize("experts", [MIXED, *[(expert,) for expert in MIXED[1:]]])
-def test_a_network_learns_opposite_heads_with_an_id_and_an_interaction(experts: tuple[ExpertConfig, ...]) -> None:
+def test_a_network_learns_opposite_heads_with_an_id_and_an_interaction(
+    experts: tuple[ExpertConfig, ...], normalization: str
+) -> None:
     """Peers have shipped an MMoE stuck at AUC 0.5 (torch-rechub) and tasks that predict the same (DeepCTR)."""
 
     def target_of(batch: Inputs) -> dict[str, torch.Tensor]:
@@ -257,8 +283,9 @@ def test_a_network_learns_opposite_heads_with_an_id_and_an_interaction(experts: 
         click = (by_id * batch.numeric_BN[:, 0] > 0).float()
         return {"click": click, "save": 1 - click}
 
-    network = build_network(spec(experts), seed=1)
+    network = build_network(spec(experts, normalization=normalization), seed=1)
     train(network, 120, target_of)
+    network.eval()
     batch = random_inputs(4000, seed=10_000)
     labels = target_of(batch)
     with torch.no_grad():

@@ -328,3 +328,33 @@ def test_a_log_with_one_text_feature_and_text_groups_is_enough(train, tmp_path) 
     _, scores = score(train([partition], schema=schema).folder, partition, tmp_path / "s.parquet")
     assert roc_auc_score(scores.labels["click"], scores.logits["click"]) == 1
     assert len(set(scores.group)) == 7
+
+
+def test_a_batch_normalised_model_scores_a_row_alone_as_among_others(train, make_partition, params, tmp_path) -> None:
+    normed = params.model.model_copy(update={"normalization": "batch"})
+    result = train([make_partition(DAY, rows=8000)], model=normed)
+    partition = make_partition(NEXT, rows=3000)
+    scorer, scores = score(result.folder, partition, tmp_path / "s.parquet")
+    assert roc_auc_score(scores.labels["click"], scores.logits["click"]) > 0.75
+    state = scorer.state
+    alone = stream_batches([partition], state.data_schema, state.moments, batch_size=1)
+    for row, batch in zip(range(5), alone, strict=False):
+        np.testing.assert_allclose(
+            scorer.logits(batch.inputs)["click"], scores.logits["click"][row], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_batch_norm_of_one_row_a_step_is_refused(train, make_partition, params) -> None:
+    normed = params.model.model_copy(update={"normalization": "batch"})
+    lone = params.model_copy(update={"train": params.train.model_copy(update={"batch_size": 1})})
+    with pytest.raises(ConfigError, match=r"normalization=batch: needs more than the 1 row .*raise train\.batch_size"):
+        train([make_partition(DAY)], model=normed, params=lone)
+
+
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_a_last_step_of_one_row_leaves_a_finite_model(train, make_partition, params, normalization) -> None:
+    model = params.model.model_copy(update={"normalization": normalization})
+    result = train([make_partition(DAY, rows=2 * params.train.batch_size + 1)], model=model)
+    assert result.state.steps == 3
+    weights = load_trainable(result.folder).network.state_dict()
+    assert all(bool(weight.isfinite().all()) for weight in weights.values())

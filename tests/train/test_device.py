@@ -14,10 +14,9 @@ from mmoe.data.order import Position
 from mmoe.data.rows import Layout
 from mmoe.model.network import Network, NetworkSpec, build_network
 from mmoe.steps.peers import LABELS, model_config
-from mmoe.train.device import compute_device, fed, native_bfloat16, outputs_in, own_gpu
+from mmoe.train.device import compute_device, cpu_threads, fed, native_bfloat16, outputs_in, own_gpu
 from mmoe.train.distributed import Processes
 from mmoe.train.gpu_benchmark import gpu_rate, product_rate
-from mmoe.train.loop import cpu_threads
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
 

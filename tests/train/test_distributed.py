@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mmoe.errors import ConfigError
+from mmoe.model.norms import running_statistics
 from mmoe.train.checkpoint import load_trainable
 from mmoe.train.distributed import Processes
 from mmoe.train.state import read_state
@@ -54,10 +55,13 @@ def trained_by_two(tmp_path, make_partition, params, small_schema, shard_rows):
 )  # fmt: skip
 def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two, held) -> None:
     out, ended = trained_by_two
+    assert ended.pop("normed killed") == [signal.SIGKILL, 0]
     *killed, last = ended.pop("killed")
     assert len(killed) >= 6 and set(killed) == {signal.SIGKILL} and last == 0
     assert set(map(tuple, ended.values())) == {(0,)}
     assert json.loads((out / "starts.json").read_text()) is True
+    averaged = [json.loads((out / f"averaged-{rank}.json").read_text()) for rank in (0, 1)]
+    assert averaged[0] == averaged[1] == [[1.75, 1.75], [[10.75, 10.75, 10.75]]]
     one, two = read_state(out / "one").stages[0], read_state(out / "two").stages[0]
     assert (one.processes, two.processes) == (1, 2)
     assert one.rows == two.rows == 2 * ROWS  # disjoint row groups, every row once
@@ -65,6 +69,11 @@ def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two
     assert np.mean(late[0]) == pytest.approx(np.mean(late[1]), abs=0.04) and np.mean(late[1]) > 0.7
     for name in FILES:
         assert (out / "two" / name).read_bytes() == (out / "again" / name).read_bytes(), name
+    for name in FILES:
+        assert (out / "normed" / name).read_bytes() == (out / "normed again" / name).read_bytes(), name
+    normed = load_trainable(out / "normed").network
+    assert all((each != 0).all() and (each != 1).all() for each in running_statistics(normed))
+    assert load_trainable(out / "daily-normed").state.rows == 3 * ROWS
     assert {path.suffix for path in out.iterdir()} == {"", ".json"}, "no checkpoint, nor what a kill left, is there"
     daily_1, daily_2 = (load_trainable(out / name) for name in ("daily-1", "daily-2"))
     assert daily_1.state.rows == daily_2.state.rows == 3 * ROWS

@@ -37,6 +37,7 @@ def killed_runs(tmp_path, make_partition, params, small_schema):
         "output": str(tmp_path / "out"),
         "rows": 700,
     }
+    job["params"]["model"]["normalization"] = "batch"
     job["params"]["train"]["epochs"] = 2
     job["params"]["train"]["optimizer"]["embedding_l2"] = 0.01
     job["params"]["incremental"]["replay"] = {"days": 1, "share": 0.4}

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -27,9 +27,10 @@ from mmoe.model.network import build_network
 from mmoe.schema import Schema
 from mmoe.train import checkpoint, once, resume
 from mmoe.train.batch import train_batch
+from mmoe.train.device import cpu_threads
 from mmoe.train.distributed import processes
 from mmoe.train.incremental import train_incremental
-from mmoe.train.loop import Loop, cpu_threads
+from mmoe.train.loop import Loop
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
 from mmoe.train.resume import Cadence, Checkpoints
@@ -109,26 +110,32 @@ def train(name: str, kill: str = "", kind: str = "batch") -> Callable[[int], Non
         with processes(job["shard_rows"]) as group:
             common = {"schema": schema, "params": params, "threads": 1, "cadence": Cadence(steps=3), "group": group}
             if kind == "batch":
-                train_batch(**common, model=params.model, partitions=days[:2], output=out / name)
+                normed = params.model.model_copy(update={"normalization": "batch"})
+                model = normed if name.startswith("normed") else params.model
+                train_batch(**common, model=model, partitions=days[:2], output=out / name)
             else:
-                train_incremental(**common, start=out / "two", partitions=days[2:], output=out / name)
+                start = out / ("normed" if name.endswith("normed") else "two")
+                train_incremental(**common, start=start, partitions=days[2:], output=out / name)
 
     return work
 
 
-def killed(name: str) -> list[int]:
+def killed(name: str, kills: Iterable[str]) -> list[int]:
     """How a training ended that was killed at one place after the other, and then not."""
-    found = [forked(2, train(name, kill)) for kill in KILLS]
+    found = [forked(2, train(name, kill)) for kill in kills]
     return [status for ended in (*found, forked(2, train(name))) for status in ended]
 
 
 def starts(rank: int) -> None:
-    """Writes whether the tables that are shared out start as those of one process."""
+    """Writes whether the tables that are shared out start as those of one process, and a mean of what each holds."""
     spec = network_spec(schema, params.model)
     with processes(job["shard_rows"]) as group:
         rates = {"dense_lr": 0.01, "embedding_lr": 0.2, "weight_decay": 0.01, "clip_norm": 0.5}
         network = build_network(spec, seed=3, apart_from=group.apart_from)
         found = network.state_dict() | whole(build_optimizer(network, group, **rates))["weights"]
+        statistics = [torch.full((2,), 1.0 + rank), torch.full((1, 3), 10.0 + rank)]
+        group.average(statistics, share=(0.25, 0.75)[rank])
+    (out / f"averaged-{rank}.json").write_text(json.dumps([each.tolist() for each in statistics]))
     if rank == 0:
         alone = build_network(spec, seed=3).state_dict()
         same = found.keys() == alone.keys() and all(torch.equal(found[name], each) for name, each in alone.items())
@@ -206,7 +213,10 @@ out.mkdir()
 ended = {
     "one": forked(1, train("one")),
     "two": forked(2, train("two")),
-    "killed": killed("again"),
+    "killed": killed("again", KILLS),
+    "normed": forked(2, train("normed")),
+    "normed killed": killed("normed again", ["after a step"]),
+    "daily-normed": forked(2, train("daily-normed", kind="incremental")),
     "starts": forked(2, starts),
     "daily-1": forked(1, train("daily-1", kind="incremental")),
     "daily-2": forked(2, train("daily-2", kind="incremental")),
