@@ -23,7 +23,8 @@ class ExpertConfig(Frozen):
     parallel: bool = False
     """dcnv2: the dense layers read the features beside the crosses; masknet: so does every mask block."""
     hidden: tuple[int, ...] = Field(default=(128, 64), strict=False)
-    """Widths of the expert's dense layers; the last one is its output and equal in all experts of a model."""
+    """Widths of the expert's dense layers; the last one is its output, but for `fusion_outputs`, and equal in all
+    experts of a model."""
     stream_gates: tuple[Annotated[tuple[str, ...], Field(strict=False)], ...] = Field(default=(), strict=False)
     """finalmlp: the features that each of its two streams' gates reads, `view_type` among them; an empty list, or no
     list at all: a learned context."""
@@ -34,6 +35,13 @@ class ExpertConfig(Frozen):
     fusion_heads: int | None = Field(default=None, ge=1)
     """finalmlp: chunks that both streams' outputs are cut into for their bilinear fusion; absent: as many as divide
     both widths, up to 8."""
+    fusion_outputs: int | None = Field(default=None, ge=1)
+    """finalmlp: numbers that the fusion gives, the expert's output; absent: as many as the last of `hidden`. 1 is the
+    paper's."""
+
+    @property
+    def outputs(self) -> int:
+        return self.fusion_outputs or self.hidden[-1]
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -51,7 +59,7 @@ class ExpertConfig(Frozen):
 
     @model_validator(mode="after")
     def _streams_hold_together(self) -> Self:
-        of_streams = ("stream_gates", "stream_gate_hidden", "second_hidden", "fusion_heads")
+        of_streams = ("stream_gates", "stream_gate_hidden", "second_hidden", "fusion_heads", "fusion_outputs")
         chosen = [name for name in of_streams if getattr(self, name) != type(self).model_fields[name].default]
         if self.kind != "finalmlp" and chosen:
             raise ValueError(f"{chosen[0]}: only finalmlp has two streams; drop it for {self.kind}")

@@ -48,6 +48,7 @@ def build_expert(
                 gate_columns=[[column for name in names for column in columns[name]] for names in gates],
                 gate_hidden=config.stream_gate_hidden,
                 heads=config.fusion_heads,
+                outputs=config.outputs,
                 dropout=dropout,
                 normalized=normalized,
             )

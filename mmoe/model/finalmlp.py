@@ -3,7 +3,7 @@
 2304.00902).
 
 Shapes: C copies, B rows, D features, G columns that a gate reads, A its hidden width, K fusion heads, H outputs,
-R outputs of the second stream.
+L and R outputs of the first and the second stream.
 """
 
 import math
@@ -42,30 +42,30 @@ class FeatureGate(nn.Module):
 
 
 class BilinearFusion(nn.Module):
-    """b + w₁ᵀo₁ + w₂ᵀo₂ + Σ_k o₁ₖᵀ W_k o₂ₖ, each output unit with its own weights. (C, B, H), (C, B, R) → (C, B, H).
+    """b + w₁ᵀo₁ + w₂ᵀo₂ + Σ_k o₁ₖᵀ W_k o₂ₖ, each output unit with its own weights. (C, B, L), (C, B, R) → (C, B, H).
 
-    Each stream is cut into K chunks. Parameters: C·(H + H² + R·H + H²·R/K).
+    Each stream is cut into K chunks. Parameters: C·H·(1 + L + R + L·R/K).
     """
 
-    def __init__(self, copies: int, width: int, right: int, heads: int) -> None:
+    def __init__(self, copies: int, left: int, right: int, outputs: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.left = Linear(copies, width, width)
-        self.right = Linear(copies, right, width, bias=False)
-        self.cross = Linear(copies * heads, width // heads, width * (right // heads), bias=False)
+        self.left = Linear(copies, left, outputs)
+        self.right = Linear(copies, right, outputs, bias=False)
+        self.cross = Linear(copies * heads, left // heads, outputs * (right // heads), bias=False)
 
-    def forward(self, left_CBH: Tensor, right_CBR: Tensor) -> Tensor:
-        copies, rows, width = left_CBH.shape
+    def forward(self, left_CBL: Tensor, right_CBR: Tensor) -> Tensor:
+        copies, rows, width = left_CBL.shape
         chunk = right_CBR.shape[2] // self.heads
-        left = left_CBH.view(copies, rows, self.heads, width // self.heads, 1)
+        left = left_CBL.view(copies, rows, self.heads, width // self.heads, 1)
         right = right_CBR.view(copies, rows, self.heads, 1, chunk)
         outer = (left * right).view(copies, rows, -1)
         bilinear = torch.bmm(outer, self.by_outer_product(chunk, outer.dtype))
-        fused: Tensor = self.left(left_CBH) + self.right(right_CBR) + bilinear
+        fused: Tensor = self.left(left_CBL) + self.right(right_CBR) + bilinear
         return fused
 
     def by_outer_product(self, chunk: int, dtype: torch.dtype) -> Tensor:
-        """The W_k as (C, H·R/K, H), for one product with all chunks' outer products side by side."""
+        """The W_k as (C, L·R/K, H), for one product with all chunks' outer products side by side."""
         weight = self.cross.weight.to(dtype)
         by_pair = weight.view(*weight.shape[:2], -1, chunk).transpose(2, 3)
         return by_pair.reshape(weight.shape[0] // self.heads, -1, by_pair.shape[3])
@@ -88,16 +88,17 @@ class FinalMlp(nn.Module):
         gate_columns: Sequence[Sequence[int]],
         gate_hidden: int,
         heads: int | None,
+        outputs: int,
         dropout: float,
         normalized: bool = False,
     ) -> None:
         super().__init__()
-        outputs = hidden[-1], second[-1]
+        streams = hidden[-1], second[-1]
         self.gates = nn.ModuleList(FeatureGate(copies, width, columns, gate_hidden) for columns in gate_columns)
         self.streams = nn.ModuleList(
             Mlp(copies, width, widths, dropout=dropout, normalized=normalized) for widths in (hidden, second)
         )
-        self.fusion = BilinearFusion(copies, *outputs, heads or math.gcd(FUSION_HEADS, *outputs))
+        self.fusion = BilinearFusion(copies, *streams, outputs, heads or math.gcd(FUSION_HEADS, *streams))
 
     def forward(self, x_CBD: Tensor) -> Tensor:
         left, right = (stream(gate(x_CBD)) for gate, stream in zip(self.gates, self.streams, strict=True))

@@ -40,7 +40,7 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         if any(not expert.hidden for expert in self.config.experts):
             raise ConfigError("experts.hidden=[]: an expert needs an output; give at least one width.")
-        outputs = sorted({expert.hidden[-1] for expert in self.config.experts})
+        outputs = sorted({expert.outputs for expert in self.config.experts})
         if len(outputs) > 1:
             raise ConfigError(
                 f"experts.hidden: last widths {outputs} differ; give every expert of a model the same last width."
@@ -103,7 +103,7 @@ class Network(nn.Module):
     def build_towers(spec: NetworkSpec) -> Towers:
         config = spec.config
         view_types = spec.view_types if config.tower_per_view_type else None
-        width = config.experts[0].hidden[-1]
+        width = config.experts[0].outputs
         return Towers(len(spec.heads), width, config.tower_hidden, config.dropout, view_types=view_types)
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:

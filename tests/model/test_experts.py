@@ -39,6 +39,7 @@ CONFIGS = {
         kind="finalmlp", hidden=HIDDEN, second_hidden=(9,), fusion_heads=3, stream_gate_hidden=5,
         stream_gates=(("user",), ()),
     ),
+    "finalmlp of one number": ExpertConfig(kind="finalmlp", hidden=HIDDEN, second_hidden=(4,), fusion_outputs=1),
     "mlp": ExpertConfig(kind="mlp", hidden=HIDDEN),
 }  # fmt: skip
 
@@ -167,10 +168,10 @@ def finalmlp(w: Weights, config: ExpertConfig, x: np.ndarray) -> np.ndarray:
     heads = config.fusion_heads or math.gcd(8, len(left), len(right))
     chunks = len(left) // heads, len(right) // heads
     fused = affine(w, "fusion.left", left) + affine(w, "fusion.right", right)
-    matrices = w["fusion.cross.weight"].reshape(heads, chunks[0], len(left), chunks[1])
+    matrices = w["fusion.cross.weight"].reshape(heads, chunks[0], config.outputs, chunks[1])
     for k in range(heads):
         o1, o2 = (out[k * chunk : (k + 1) * chunk] for out, chunk in zip((left, right), chunks, strict=True))
-        for unit in range(len(left)):
+        for unit in range(config.outputs):
             fused[unit] += o1 @ matrices[k, :, unit, :] @ o2
     return fused
 
@@ -214,8 +215,8 @@ def parameters_by_formula(config: ExpertConfig) -> int:
             read = [sum(len(COLUMNS[name]) for name in names) for names in config.stream_gates or ((), ())]
             a, second = config.stream_gate_hidden, config.second_hidden or config.hidden
             gates = sum((g + 1) * a + (a + 1) * d if g else 16 + 17 * a + (a + 1) * d for g in read)
-            heads = config.fusion_heads or math.gcd(8, out, second[-1])
-            fusion = out + out**2 + out * second[-1] + out**2 * second[-1] // heads
+            heads, fused = config.fusion_heads or math.gcd(8, out, second[-1]), config.outputs
+            fusion = fused * (1 + out + second[-1] + out * second[-1] // heads)
             return gates + dense_count((d, *config.hidden)) + dense_count((d, *second)) + fusion
         case "mlp":
             return dense_count((d, *config.hidden))
@@ -227,7 +228,7 @@ def test_an_expert_equals_its_papers_equation_row_by_row(name: str, normalized: 
     config = CONFIGS[name]
     module, x = expert(config, normalized=normalized), torch.randn(5, WIDTH, dtype=torch.float64)
     outputs = module(x.expand(2, -1, -1))
-    assert outputs.shape == (2, 5, config.hidden[-1])
+    assert outputs.shape == (2, 5, config.outputs)
     for copy in range(2):
         weights = weights_of(module, copy)
         expected = np.stack([REFERENCES[config.kind](weights, config, row) for row in x.numpy()])
@@ -246,7 +247,7 @@ def test_a_batch_of_one_keeps_its_dimension_and_its_values(name: str) -> None:
     """FuxiCTR's and torch-rechub's mixtures of crosses lose the batch dimension at batch 1."""
     module, x = expert(CONFIGS[name]), torch.randn(2, 4, WIDTH, dtype=torch.float64)
     single = module(x[:, :1])
-    assert single.shape == (2, 1, 6)
+    assert single.shape == (2, 1, CONFIGS[name].outputs)
     torch.testing.assert_close(single, module(x)[:, :1])
 
 
@@ -309,7 +310,7 @@ def test_dropout_acts_in_training_only() -> None:
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_columns_of_zeros_beyond_the_features_change_neither_outputs_nor_gradients(config: ExpertConfig) -> None:
     torch.manual_seed(4)
-    declared = [config, ExpertConfig(kind="mlp", hidden=HIDDEN), config]
+    declared = [config, ExpertConfig(kind="mlp", hidden=(12, config.outputs)), config]
     experts = Experts(declared, WIDTH, dropout=0.0, columns=COLUMNS).double()
     features = torch.randn(9, WIDTH, dtype=torch.float64, requires_grad=True)
     narrow = experts(features)
