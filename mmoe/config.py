@@ -132,12 +132,22 @@ class OptimizerConfig(Frozen):
 class TrainConfig(Frozen):
     batch_size: int = Field(default=2048, ge=1)
     epochs: int = Field(default=1, ge=1)
+    """Passes over the days of a batch training."""
+    patience: int | None = Field(default=None, ge=1)
+    """Judge each of these passes on held-out rows, keep the best by the mean of the heads' AUC, and end after so many
+    that are no better; absent: all passes, of which the last is kept."""
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     shuffle_rows: int = Field(default=200_000, ge=1)
     """Rows held in the shuffle buffer."""
     balance: float = Field(default=0.0, ge=0)
     """Weight of the load regularisation of the gates; 0: none."""
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _has_passes_to_choose_from(self) -> Self:
+        if self.patience is not None and self.epochs == 1:
+            raise ValueError(f"patience={self.patience}: of epochs=1 there is one to keep; raise epochs, or drop it")
+        return self
 
 
 class ReplayConfig(Frozen):

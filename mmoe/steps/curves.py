@@ -53,6 +53,22 @@ def gate_curves(points: Points) -> Curves:
     return found
 
 
+def pass_curves(state: TrainState) -> Curves:
+    """AUC on held-out rows after each pass of a batch training, where its best pass was kept."""
+    found: Curves = {}
+    for point in state.stages[0].passes:
+        for head, auc in point.auc.items():
+            if auc is not None:
+                found.setdefault(f"held_out_auc/{head}", []).append((point.rows, auc))
+    return found
+
+
+def all_curves(state: TrainState) -> Curves:
+    """Those of a finished training."""
+    points = tuple(curve_points(state))
+    return curves(points) | gate_curves(points) | pass_curves(state)
+
+
 @contextmanager
 def told(context: Context, plan: Plan, stage: str, *, before: int = 0) -> Iterator[ReportProgress]:
     """Tells of a training: a line, and its curves in MLflow, where a training that fails leaves a failed run.

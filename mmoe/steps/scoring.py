@@ -14,6 +14,7 @@ from mmoe.steps.context import Context
 from mmoe.steps.models import keep_scores, open_day
 from mmoe.steps.plan import DayRef, Plan
 from mmoe.steps.remaking import threads
+from mmoe.train.passes import HeldOut
 from mmoe.train.spec import given
 
 
@@ -34,6 +35,18 @@ def calibration_share(plan: Plan, *, keep: bool) -> GroupShare | None:
     if config.kind == "none":
         return None
     return GroupShare(salt=f"calibration {newest_learned(plan).day}", share=config.share, keep=keep)
+
+
+def held_out(context: Context, plan: Plan) -> HeldOut | None:
+    """What a batch training's passes are judged on, none of what the gate will judge: the first day that is learned
+    after it, or else the rows that are left out for the calibrator.
+    """
+    if plan.params.train.patience is None:
+        return None
+    if plan.catch_up_days:
+        return HeldOut(partition=open_day(context, plan.catch_up_days[0]))
+    share = calibration_share(plan, keep=True)
+    return None if share is None else HeldOut(partition=open_day(context, newest_learned(plan)), groups=(share,))
 
 
 def judged_groups(plan: Plan) -> tuple[GroupShare, ...]:

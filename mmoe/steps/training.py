@@ -10,7 +10,7 @@ from mmoe.errors import TrainingError
 from mmoe.registry import Registry, UsedDay, Version, VersionRecord, VersionRecords
 from mmoe.serve.scorer import Scorer
 from mmoe.steps.context import Context
-from mmoe.steps.curves import curve_points, curves, gate_curves, live_key, told
+from mmoe.steps.curves import all_curves, live_key, told
 from mmoe.steps.describing import cost_metrics
 from mmoe.steps.models import (
     BUNDLE,
@@ -24,7 +24,7 @@ from mmoe.steps.models import (
 from mmoe.steps.plan import DayRef, Plan, load_plan
 from mmoe.steps.provenance import provenance
 from mmoe.steps.remaking import confirm, recipe, run_key, threads
-from mmoe.steps.scoring import calibration_share, fitted_calibrator, holdout_share, score_day
+from mmoe.steps.scoring import calibration_share, fitted_calibrator, held_out, holdout_share, score_day
 from mmoe.train.batch import train_batch
 from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.incremental import train_incremental
@@ -56,6 +56,7 @@ def train_batch_step(context: Context, plan_id: str, group: Processes = ALONE) -
             partitions=group.leader_first(lambda: [open_day(context, ref) for ref in plan.train_days]),
             teacher_scores=group.leader_first(lambda: teachers(context, plan)),
             calibration=None if plan.catch_up_days else calibration_share(plan, keep=False),
+            held_out=group.leader_first(lambda: held_out(context, plan)),
             output=batch_folder(context, plan),
             threads=threads(context, plan),
             progress=progress,
@@ -179,7 +180,7 @@ def log_run(
             "seconds": result.seconds,
             **cost_metrics(network_spec(result.state.data_schema, result.state.model)),
         },
-        curves=curves(curve_points(result.state)) | gate_curves(curve_points(result.state)),
+        curves=all_curves(result.state),
         live=live_key(plan, result.state.stages[-1].kind),
         tags={
             "plan": plan.digest,

@@ -13,7 +13,7 @@ from mmoe.data.order import Position
 from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import Teacher
 from mmoe.lake.reader import Partition
-from mmoe.model.network import build_network
+from mmoe.model.network import Network, build_network
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable
 from mmoe.train.device import cpu_threads
@@ -22,6 +22,7 @@ from mmoe.train.loop import Fit, Loop
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
+from mmoe.train.passes import HeldOut, Passes, refuse_unjudged
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import (
@@ -45,6 +46,7 @@ def train_batch(
     partitions: Sequence[Partition],
     teacher_scores: Sequence[Teacher] = (),
     calibration: GroupShare | None = None,
+    held_out: HeldOut | None = None,
     output: Path,
     threads: int = 0,
     progress: ReportProgress | None = None,
@@ -53,7 +55,8 @@ def train_batch(
 ) -> TrainResult:
     """Train `model` on the partitions, oldest first, into the folder `output`.
 
-    `calibration` keeps rows of the newest day out of training, for the calibrator. The processes of a `group` share
+    `calibration` keeps rows of the newest day out of training, for the calibrator. With `train.patience` passes are
+    judged on `held_out`, which must hold none of the rows that are learned. The processes of a `group` share
     each step's rows. The folder appears whole or not at all; when it is already there, made of the same inputs, it is
     returned at once.
     On one machine the same inputs give the same bits, also when the training was killed and goes on from its last
@@ -67,6 +70,7 @@ def train_batch(
         partitions=in_order(partitions),
         teachers=tuple(teacher_scores) if params.distillation.enabled else (),
         calibration=calibration,
+        held_out=None if params.train.patience is None else held_out,
     )
     with cpu_threads(threads):
         return trained_once(output, run.inputs(), cadence, group, partial(run.train, progress, group))
@@ -82,6 +86,7 @@ class BatchRun:
     partitions: tuple[Partition, ...]
     teachers: tuple[Teacher, ...]
     calibration: GroupShare | None
+    held_out: HeldOut | None
 
     def train(
         self, progress: ReportProgress | None, group: Processes, checkpoints: Checkpoints
@@ -91,6 +96,7 @@ class BatchRun:
         refuse_lone_rows(self.model, group.batch_size(config.batch_size))
         spec = network_spec(self.schema, self.model)
         network = build_network(spec, self.params.seed, apart_from=group.apart_from)
+        passes = self.passes(network, moments, group)
         optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share"}))
         loop = Loop(
             network=network,
@@ -104,8 +110,10 @@ class BatchRun:
             group=group,
             warmup_share=rates.warmup_share,
             progress=progress if group.leads else None,
+            passes=passes,
         )
-        fit = loop.run(partial(self.batches, moments, group))
+        ends = [config.epochs] if passes is None else range(1, config.epochs + 1)
+        fit = loop.run(*(partial(self.batches, moments, group, end) for end in ends))
         state, shared = self.state(moments, group, fit), shared_out(optimizer)
         return Trainable(network=network, optimizer=optimizer.state(), state=state, shared=shared), fit
 
@@ -118,8 +126,25 @@ class BatchRun:
             balance=self.params.train.balance,
         )
 
-    def batches(self, moments: Moments, group: Processes, start: Position) -> Iterator[Batch]:
-        """Every epoch's batches from a position on, shuffled anew each epoch."""
+    def passes(self, network: Network, moments: Moments, group: Processes) -> Passes | None:
+        """What judges each epoch, where that is asked for. Raises ConfigError where it cannot be done."""
+        config = self.params.train
+        if config.patience is None:
+            return None
+        judged_on = refuse_unjudged(network, config.patience, self.held_out)
+        batches = partial(
+            stream_batches,
+            [judged_on.partition],
+            self.schema,
+            moments,
+            batch_size=group.batch_size(config.batch_size),
+            shard=group.shard,
+            groups={judged_on.partition.day: judged_on.groups},
+        )
+        return Passes(patience=config.patience, batches=batches)
+
+    def batches(self, moments: Moments, group: Processes, epochs: int, start: Position) -> Iterator[Batch]:
+        """The batches of so many epochs from a position on, shuffled anew each epoch."""
         config = self.params.train
         return stream_batches(
             self.partitions,
@@ -128,7 +153,7 @@ class BatchRun:
             batch_size=group.batch_size(config.batch_size),
             shuffle_rows=config.shuffle_rows,
             seed=self.params.seed,
-            epochs=config.epochs,
+            epochs=epochs,
             start=start,
             shard=group.shard,
             teachers=self.teachers,
@@ -148,6 +173,7 @@ class BatchRun:
             precision=fit.precision,
             calibration=self.calibration,
             teachers=self.teacher_refs(),
+            passes=fit.passes,
             curve=fit.curve,
         )
         return TrainState(
@@ -174,5 +200,6 @@ class BatchRun:
                 "days": [seen.model_dump(mode="json") for seen in seen_days(self.partitions)],
                 "calibration": self.calibration and self.calibration.model_dump(mode="json"),
                 "teachers": [teacher.model_dump(mode="json") for teacher in self.teacher_refs()],
+                "held_out": self.held_out and self.held_out.inputs(),
             }
         )

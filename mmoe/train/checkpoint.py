@@ -55,7 +55,7 @@ def save_trainable(folder: Path, trained: Trainable, fit: Fit, group: Processes 
         state=state,
         reused=False,
         seconds=fit.seconds,
-        examples_per_second=fit.rows / fit.seconds,
+        examples_per_second=fit.learned / fit.seconds,
         resumed_at=fit.resumed_at,
     )
 

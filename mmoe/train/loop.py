@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from mmoe.data.batch import Batch
 from mmoe.data.order import Position
@@ -18,11 +17,12 @@ from mmoe.train.distributed import ALONE, Processes, Step
 from mmoe.train.divergence import Broken, Steady, coin_loss, not_finite
 from mmoe.train.objective import Objective, no_losses
 from mmoe.train.optim import Optimizer, warmup
-from mmoe.train.resume import Checkpoint, Checkpoints, Progressed
+from mmoe.train.passes import Passes
+from mmoe.train.resume import Checkpoint, Checkpoints, Progressed, position_of, tensor_of
 from mmoe.train.running import Running
 from mmoe.train.sharding import shared_rows
 from mmoe.train.spec import Progress, ReportProgress
-from mmoe.train.state import CurvePoint
+from mmoe.train.state import CurvePoint, PassPoint
 
 Stream = Callable[[Position], Iterable[Batch]]
 """The batches from a position on."""
@@ -39,13 +39,17 @@ class Fit:
     precision: Precision
     """What the experts computed in."""
     curve: tuple[CurvePoint, ...]
+    learned: int
+    """Rows, those of passes after the best one included."""
+    passes: tuple[PassPoint, ...]
     seconds: float
     resumed_at: int
 
 
 @dataclass(kw_only=True)
 class Loop:
-    """One pass over a stream of batches. `progress` hears about once a second, and at the end.
+    """Learns streams of batches one after the other. With `passes` each is one, is judged, and the best is kept.
+    `progress` hears about once a second, and when all rows are done.
 
     `batch_size` and `rows_planned` are of all processes of the `group` together; each streams its own rows.
     """
@@ -61,6 +65,7 @@ class Loop:
     group: Processes = ALONE
     warmup_share: float = 0.0
     progress: ReportProgress | None = None
+    passes: Passes | None = None
     _step: int = field(default=0, init=False)
     _rows: int = field(default=0, init=False)
     _position: Position = field(default_factory=Position, init=False)
@@ -79,33 +84,50 @@ class Loop:
         self._shared = shared_rows(self.optimizer)
         self._statistics = running_statistics(self.network)
 
-    def run(self, stream: Stream) -> Fit:
+    def run(self, *streams: Stream) -> Fit:
         """Raises TrainingError, with a diagnosis, as soon as a gradient is not finite or the loss has exploded; the
         last checkpoint then holds the last good state. Raises CorruptionError for a damaged checkpoint.
         """
-        every = max(1, self._steps_planned // CURVE_POINTS)
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + self.group.rank)  # dropout
             self._restore(self.checkpoints.read(self._shared, self.group))
-            for batch, step in self._together(fed(stream(self._position), self._device)):
-                self._learn(batch, step)
-                if self._step % every == 0:
-                    self._running.close(self._step, self._rows, self.group)
-                if step.asked and self._steady.steady(self._coin):
-                    self._keep()
+            for stream in streams[len(self.passes.points) if self.passes else 0 :]:
+                if self.passes and self.passes.over:
+                    break
+                self._learn_all(stream)
+                self._judge()
         if not self._running.empty:
             self._running.close(self._step, self._rows, self.group)
+        kept = self.passes.give_back(self.network, self.optimizer) if self.passes else None
         self.group.refuse_difference(self.network.state_dict())
         self.network.eval()
         return Fit(
-            rows=self._rows,
-            steps=self._step,
+            rows=kept.rows if kept else self._rows,
+            steps=kept.steps if kept else self._step,
             precision=self._precision,
-            curve=tuple(self._running.points),
+            curve=tuple(point for point in self._running.points if not kept or point.step <= kept.steps),
+            learned=self._rows,
+            passes=self.passes.points if self.passes else (),
             seconds=self._seconds,
             resumed_at=self._rows_before,
         )
+
+    def _learn_all(self, stream: Stream) -> None:
+        every = max(1, self._steps_planned // CURVE_POINTS)
+        for batch, step in self._together(fed(stream(self._position), self._device)):
+            self._learn(batch, step)
+            if self._step % every == 0:
+                self._running.close(self._step, self._rows, self.group)
+            if step.asked and self._steady.steady(self._coin):
+                self._keep()
+
+    def _judge(self) -> None:
+        if self.passes:
+            bfloat16 = self._precision == "bfloat16"
+            self.passes.judge(
+                self.network, self.optimizer, self.group, rows=self._rows, steps=self._step, bfloat16=bfloat16
+            )
 
     @property
     def _seconds(self) -> float:
@@ -191,6 +213,7 @@ class Loop:
             "weights": self.network.state_dict(),
             "optimizer": self.optimizer.state(),
             "running": self._running.state(self.group),
+            "best": self.passes.kept if self.passes else {},
         }
         if broken := not_finite(parts["weights"] | self._shared, self.group):
             raise TrainingError(
@@ -206,6 +229,7 @@ class Loop:
             positions=tuple(map(position_of, self.group.gathered(tensor_of(self._position)))),
             steady=self._steady,
             points=tuple(self._running.points),
+            passes=self.passes.points if self.passes else (),
         )
         return Checkpoint(
             progressed=progressed, tensors=tensors | {"random": torch.stack(self.group.gathered(torch.get_rng_state()))}
@@ -218,16 +242,9 @@ class Loop:
         self.network.load_state_dict(checkpoint.part("weights"))
         self.optimizer.load_state(checkpoint.part("optimizer"))
         self._running.load_state(checkpoint.part("running"), progressed.points, self.group)
+        if self.passes:
+            self.passes.restore(progressed.passes, checkpoint.part("best"))
         self._step, self._rows, self._rows_before = progressed.step, progressed.rows, progressed.rows
         self._position, self._steady = progressed.positions[self.group.rank], progressed.steady
         self._seconds_before = progressed.seconds
         torch.set_rng_state(checkpoint.tensors["random"][self.group.rank].clone())  # a view is not read safely
-
-
-def tensor_of(position: Position) -> Tensor:
-    return torch.tensor([position.epoch, position.window, position.row])
-
-
-def position_of(place: Tensor) -> Position:
-    epoch, window, row = place.tolist()
-    return Position(epoch=epoch, window=window, row=row)

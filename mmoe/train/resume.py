@@ -1,8 +1,9 @@
 """The checkpoint of a training that is not done: a safetensors file that appears whole or not at all. No pickle.
 
 Its header says what it is: whose inputs, which step, where each process's stream goes on, and the curve so far. Its
-tensors are `weights.*`, `optimizer.*`, `running.*` (what the curve's next point is made of) and `random` (the random
-state of each process, one a row). It holds no row of the log, nor what a row's label or prediction was.
+tensors are `weights.*`, `optimizer.*`, `running.*` (what the curve's next point is made of), `random` (the random state
+of each process, one a row) and, where the best pass is kept, `best.*`. It holds no row of the log, nor what a row's
+label or prediction was.
 
 Of tables that processes share out each writes its own rows, beside it and before it; the header names these files'
 digests. A kill leaves the file as it was, and what it names is there until another file is in its place.
@@ -27,7 +28,7 @@ from mmoe.lake.manifest import file_digest
 from mmoe.parsing import Frozen
 from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.divergence import Steady
-from mmoe.train.state import CurvePoint
+from mmoe.train.state import CurvePoint, PassPoint
 from mmoe.train.tensors import read_rows, write_tensors
 
 HEADER = "mmoe_checkpoint"
@@ -61,6 +62,7 @@ class Progressed(Frozen):
     """Where each process's stream goes on."""
     steady: Steady
     points: tuple[CurvePoint, ...]
+    passes: tuple[PassPoint, ...] = ()
     shared: tuple[str, ...] = ()
     """Tensors of which each process keeps its rows in a file of its own."""
     row_files: tuple[str, ...] = ()
@@ -187,6 +189,15 @@ REMOVE_IT = "remove it to train from the first row."
 def checkpoint_path(output: Path) -> Path:
     """Where the checkpoint of the training into `output` lies."""
     return output.with_name(f"{output.name}.checkpoint.safetensors")
+
+
+def tensor_of(position: Position) -> Tensor:
+    return torch.tensor([position.epoch, position.window, position.row])
+
+
+def position_of(place: Tensor) -> Position:
+    epoch, window, row = place.tolist()
+    return Position(epoch=epoch, window=window, row=row)
 
 
 def digest(header: str, tensors: Mapping[str, Tensor]) -> str:

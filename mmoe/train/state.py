@@ -3,6 +3,7 @@
 import hashlib
 from datetime import date
 from pathlib import Path
+from statistics import fmean
 from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -57,6 +58,21 @@ class CurvePoint(Frozen):
     without both classes among them."""
 
 
+class PassPoint(Frozen):
+    """How good the model was, after one of the passes over its days, on rows that were held out."""
+
+    rows: int
+    """Learned by then, repeats counted."""
+    steps: int
+    auc: dict[str, float | None]
+    """Per head; None for a head without both classes among the rows."""
+
+    @property
+    def mean_auc(self) -> float:
+        """Over the heads that have one."""
+        return fmean(value for value in self.auc.values() if value is not None)
+
+
 class Stage(Frozen):
     """One training run: a batch run, or an incremental one on top of what came before."""
 
@@ -82,6 +98,8 @@ class Stage(Frozen):
     replay: GroupShare | None = None
     """Which part."""
     teachers: tuple[TeacherRef, ...] = ()
+    passes: tuple[PassPoint, ...] = ()
+    """Where the best pass was kept: all of them. `rows`, `steps` and `curve` end with the best."""
     curve: tuple[CurvePoint, ...]
 
 

@@ -86,3 +86,20 @@ def test_without_calibration_nothing_is_left_out_or_fitted(trained, tmp_path) ->
     off = plan(params=params.model_copy(update={"calibration": params.calibration.model_copy(update={"kind": "none"})}))
     assert scoring.calibration_share(off, keep=False) is None
     assert scoring.fitted_calibrator(Context(Settings(home=tmp_path)), off, trained.folder) is None
+
+
+def test_passes_are_judged_on_the_first_day_to_catch_up_or_else_on_the_calibrators_rows(monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "open_day", lambda context, ref: ref)
+    older, context = DayRef(day=date(2026, 3, 1), digest="o" * 64), Context(Settings(home=Path()))
+    params = load_params(ROOT / "params.yaml")
+    patient = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 3, "patience": 1})})
+    ahead = scoring.held_out(context, plan(train_days=(older,), params=patient))
+    assert (ahead.partition, ahead.groups) == (DAY, ())
+    alone = plan(train_days=(older,), catch_up_days=(), params=patient)
+    assert scoring.held_out(context, alone).partition == older
+    learned, (judged,) = scoring.calibration_share(alone, keep=False), scoring.held_out(context, alone).groups
+    groups = pa.array(range(1000))
+    assert (learned.mask(groups) ^ judged.mask(groups)).all()
+    off = patient.model_copy(update={"calibration": CalibrationConfig(kind="none")})
+    assert scoring.held_out(context, plan(train_days=(older,), catch_up_days=(), params=off)) is None
+    assert scoring.held_out(context, plan(train_days=(older,))) is None

@@ -1,9 +1,9 @@
 """Trainings of a small lake that die by SIGKILL where they are told to; run as a process of its own.
 
 Reads one JSON object from stdin: params, schema, lake (folder of `dt=…/part-0.parquet`), output (folder), runs: a list
-of {name, kind, days, replayed, kill}. `kill` is null, {"step": n}: right after step n, {"writing": n}: with half of the
-n-th checkpoint written, or {"saving": 1}: with the finished model half written. Each run is forked, and started again
-until it is done.
+of {name, kind, days, replayed, kill, held_out}. `kill` is null, {"step": n}: right after step n, {"writing": n}: with
+half of the n-th checkpoint written, or {"saving": 1}: with the finished model half written. With a day held out, the
+best of up to five passes is kept. Each run is forked, and started again until it is done.
 Prints one JSON list: how often each run died.
 """
 
@@ -23,6 +23,7 @@ from mmoe.schema import Schema
 from mmoe.train import checkpoint, loop, resume
 from mmoe.train.batch import train_batch
 from mmoe.train.incremental import train_incremental
+from mmoe.train.passes import HeldOut
 from mmoe.train.resume import Cadence
 
 
@@ -60,8 +61,11 @@ def train(job: dict, run: dict) -> None:
     partitions, replayed = ([partition(job, day) for day in days] for days in (run["days"], run["replayed"]))
     common = {"schema": schema, "params": params, "partitions": partitions, "threads": 1, "cadence": Cadence(steps=3)}
     output = Path(job["output"]) / run["name"]
-    if run["kind"] == "batch":
-        train_batch(**common, model=params.model, output=output)
+    if run["kind"] in ("batch", "patient"):
+        held_out = HeldOut(partition=partition(job, run["held_out"])) if "held_out" in run else None
+        patience = {"patience": 2, "epochs": 5} if held_out else {}
+        patient = params.model_copy(update={"train": params.train.model_copy(update=patience)})
+        train_batch(**common | {"params": patient}, model=params.model, held_out=held_out, output=output)
     else:
         train_incremental(**common, replayed=replayed, start=Path(job["output"]) / "batch", output=output)
 

@@ -53,9 +53,10 @@ def trained_by_two(tmp_path, make_partition, params, small_schema, shard_rows):
     ],
     ids=["each holds all tables", "the large table is sharded", "both tables are sharded"],
 )  # fmt: skip
-def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two, held) -> None:
+def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two, held, shard_rows) -> None:
     out, ended = trained_by_two
     assert ended.pop("normed killed") == [signal.SIGKILL, 0]
+    assert ended.pop("patient killed", None) == (None if shard_rows else [signal.SIGKILL, signal.SIGKILL, 0])
     *killed, last = ended.pop("killed")
     assert len(killed) >= 6 and set(killed) == {signal.SIGKILL} and last == 0
     assert set(map(tuple, ended.values())) == {(0,)}
@@ -74,6 +75,9 @@ def test_two_processes_learn_what_one_does_and_go_on_after_a_kill(trained_by_two
     normed = load_trainable(out / "normed").network
     assert all((each != 0).all() and (each != 1).all() for each in running_statistics(normed))
     assert load_trainable(out / "daily-normed").state.rows == 3 * ROWS
+    for name in () if shard_rows else FILES:
+        assert (out / "patient" / name).read_bytes() == (out / "patient again" / name).read_bytes(), name
+    assert shard_rows or len(read_state(out / "patient").stages[0].passes) >= 3
     assert {path.suffix for path in out.iterdir()} == {"", ".json"}, "no checkpoint, nor what a kill left, is there"
     daily_1, daily_2 = (load_trainable(out / name) for name in ("daily-1", "daily-2"))
     assert daily_1.state.rows == daily_2.state.rows == 3 * ROWS

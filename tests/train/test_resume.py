@@ -15,6 +15,7 @@ from mmoe.errors import CorruptionError, TrainingError
 from mmoe.train.distributed import Processes
 from mmoe.train.divergence import Steady
 from mmoe.train.resume import Cadence, Checkpoint, Checkpoints, Progressed
+from mmoe.train.state import read_state
 
 DAYS = ["2026-03-01", "2026-03-02"]
 FILES = ("weights.safetensors", "optimizer.safetensors", "state.json")
@@ -22,6 +23,7 @@ KILLS = {
     "batch": [{"step": 1}, {"step": 8}, {"writing": 1}, {"writing": 3}, {"saving": 1}],
     "incremental": [{"step": 5}, {"writing": 1}],
     "replaying": [{"step": 7}],
+    "patient": [{"step": 5}, {"step": 6}, {"step": 7}, {"step": 17}, {"writing": 3}, {"writing": 5}, {"saving": 1}],
 }
 
 
@@ -54,10 +56,13 @@ def killed_runs(tmp_path, make_partition, params, small_schema):
 
 @pytest.mark.e2e
 def test_a_training_killed_anywhere_ends_as_if_it_had_not_been(killed_runs, tmp_path) -> None:
-    """Batch: 2 epochs of 6 steps, checkpoints every 3; incremental on top of it: 6 steps, and about 8 with replay."""
+    """Batch: 2 epochs of 6 steps, checkpoints every 3; incremental on top of it: 6 steps, and about 8 with replay.
+    Patient: up to 5 epochs, of which the best on another day is kept."""
     days = {"batch": (DAYS[:1], []), "incremental": (DAYS[1:], []), "replaying": (DAYS[1:], DAYS[:1])}
+    days["patient"] = days["batch"]
     runs = [
         {"kind": kind, "name": f"{kind}{number or ''}", "kill": kill, "days": new, "replayed": replayed}
+        | ({"held_out": DAYS[1]} if kind == "patient" else {})
         for kind, (new, replayed) in days.items()
         for number, kill in enumerate([None, *KILLS[kind]])
     ]
@@ -68,6 +73,7 @@ def test_a_training_killed_anywhere_ends_as_if_it_had_not_been(killed_runs, tmp_
         for name in FILES:
             whole, again = out / run["kind"] / name, out / run["name"] / name
             assert whole.read_bytes() == again.read_bytes(), (run, name)
+    assert len(read_state(out / "patient").stages[0].passes) >= 3
     assert sorted(path.name for path in out.iterdir()) == sorted(run["name"] for run in runs)  # no checkpoint is left
 
 

@@ -33,6 +33,7 @@ from mmoe.train.incremental import train_incremental
 from mmoe.train.loop import Loop
 from mmoe.train.objective import Objective
 from mmoe.train.optim import Optimizer
+from mmoe.train.passes import HeldOut
 from mmoe.train.resume import Cadence, Checkpoints
 from mmoe.train.sharding import build_optimizer, shared_out
 from mmoe.train.spec import network_spec
@@ -99,20 +100,29 @@ KILLS: dict[str, tuple[int, Callable[[], None]]] = {
     "before it gives the model its rows": (1, lambda: dies(once, "save_trainable", after=False)),
 }
 """Which process dies where. Each time the training has gone on from the checkpoint that the one before left."""
+OF_PASSES: dict[str, tuple[int, Callable[[], None]]] = {
+    "after a second pass": (1, lambda: dies(Loop, "_judge", call=2)),
+    "in a third pass": (0, lambda: dies(Loop, "_learn", call=30)),
+}
+"""The latter has gone on from a checkpoint of the second."""
 if job["shard_rows"]:
     KILLS = {"with its rows written": (1, lambda: dies(resume, "write_tensors", call=2))} | KILLS
 
 
 def train(name: str, kill: str = "", kind: str = "batch") -> Callable[[int], None]:
     def work(rank: int) -> None:
-        if kill and rank == KILLS[kill][0]:
-            KILLS[kill][1]()
+        if kill and rank == (KILLS | OF_PASSES)[kill][0]:
+            (KILLS | OF_PASSES)[kill][1]()
         with processes(job["shard_rows"]) as group:
             common = {"schema": schema, "params": params, "threads": 1, "cadence": Cadence(steps=3), "group": group}
             if kind == "batch":
                 normed = params.model.model_copy(update={"normalization": "batch"})
                 model = normed if name.startswith("normed") else params.model
-                train_batch(**common, model=model, partitions=days[:2], output=out / name)
+                if name.startswith("patient"):
+                    more = {"epochs": 4, "patience": 2}
+                    common["params"] = params.model_copy(update={"train": params.train.model_copy(update=more)})
+                held_out = HeldOut(partition=days[2])
+                train_batch(**common, model=model, partitions=days[:2], held_out=held_out, output=out / name)
             else:
                 start = out / ("normed" if name.endswith("normed") else "two")
                 train_incremental(**common, start=start, partitions=days[2:], output=out / name)
@@ -223,4 +233,6 @@ ended = {
     "same-1": forked(1, same_batches("same-1")),
     "same-2": forked(2, same_batches("same-2")),
 }
+if not job["shard_rows"]:
+    ended |= {"patient": forked(2, train("patient")), "patient killed": killed("patient again", OF_PASSES)}
 print(json.dumps(ended))
