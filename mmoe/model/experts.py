@@ -10,11 +10,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from mmoe.config import ExpertConfig
 from mmoe.model.cross import Dcn
 from mmoe.model.finalmlp import FinalMlp
 from mmoe.model.masknet import MaskNet, ParallelMaskNet
 from mmoe.model.mlp import Mlp
+from mmoe.model_config import ExpertConfig
 
 Columns = Mapping[str, Sequence[int]]
 """Which of the D columns hold a feature."""
@@ -37,7 +37,8 @@ def build_expert(
             return Dcn(copies, width, hidden=hidden, dropout=dropout, normalized=normalized, **crosses)
         case "masknet":
             form = ParallelMaskNet if config.parallel else MaskNet
-            return form(copies, width, layers=config.layers, hidden=hidden, dropout=dropout, normalized=normalized)
+            masks = config.model_dump(include={"layers", "mask_hidden", "feature_norm", "block_dropout"})
+            return form(copies, width, hidden=hidden, dropout=dropout, normalized=normalized, **masks)
         case "finalmlp":
             gates = config.stream_gates or ((), ())
             return FinalMlp(

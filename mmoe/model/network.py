@@ -10,7 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmoe.config import ModelConfig
 from mmoe.errors import ConfigError
 from mmoe.model.embeddings import Embeddings
 from mmoe.model.experts import Experts
@@ -18,6 +17,7 @@ from mmoe.model.gates import Gates, mixed
 from mmoe.model.inputs import Inputs
 from mmoe.model.norms import BatchNorm
 from mmoe.model.towers import Towers
+from mmoe.model_config import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal, get_args
 
-from mmoe.config import ExpertConfig
 from mmoe.model.costs import PartCost, part_costs, share
 from mmoe.model.network import NetworkSpec, build_network
+from mmoe.model_config import ExpertConfig
 from mmoe.steps.context import Context
 from mmoe.steps.planning import Kind, chosen_model
 from mmoe.train.benchmark import ExpertRate, LossCost, expert_rate, loss_costs

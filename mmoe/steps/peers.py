@@ -23,12 +23,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmoe.config import ModelConfig, Params
+from mmoe.config import Params
 from mmoe.data.benchmark import NUMBERS, workload_schema
 from mmoe.errors import ConfigError, MmoeError
 from mmoe.evaluate.metrics import roc_auc
 from mmoe.lake.parts import ROW_GROUP, file_options
 from mmoe.lake.reader import Partition
+from mmoe.model_config import ModelConfig
 from mmoe.parsing import Frozen
 from mmoe.serve.scorer import Scorer
 from mmoe.train.batch import train_batch

@@ -11,8 +11,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from mmoe.config import ModelConfig, Params
+from mmoe.config import Params
 from mmoe.errors import CorruptionError, TrainingError
+from mmoe.model_config import ModelConfig
 from mmoe.parsing import Frozen
 from mmoe.settings import Settings
 from mmoe.steps.provenance import Provenance

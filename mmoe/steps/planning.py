@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal, get_args
 
-from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.errors import ConfigError, RegistryError, TrainingError
 from mmoe.lake.horizon import horizon_of
 from mmoe.lake.reader import published_days, read_manifest
+from mmoe.model_config import ExpertConfig, ModelConfig
 from mmoe.registry import Registry, Version
 from mmoe.registry.lineage import lineage
 from mmoe.steps.context import Context

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mmoe.config import ModelConfig, Params
+from mmoe.config import Params
 from mmoe.data.batch import Batch
 from mmoe.data.hashing import GroupShare
 from mmoe.data.moments import Moments, measure_moments
@@ -14,6 +14,7 @@ from mmoe.data.stream import stream_batches
 from mmoe.data.teachers import Teacher
 from mmoe.lake.reader import Partition
 from mmoe.model.network import Network, build_network
+from mmoe.model_config import ModelConfig
 from mmoe.schema import Schema
 from mmoe.train.checkpoint import Trainable
 from mmoe.train.device import cpu_threads

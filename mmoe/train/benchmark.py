@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmoe.config import ExpertConfig
 from mmoe.model.costs import blank_inputs
 from mmoe.model.experts import Experts, build_expert
 from mmoe.model.network import NetworkSpec, build_network
+from mmoe.model_config import ExpertConfig
 from mmoe.parsing import Frozen
 from mmoe.train.losses import DISTILLATION, LISTWISE, distil
 from mmoe.train.optim import Optimizer

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmoe.config import ModelConfig
 from mmoe.data.batch import Batch
 from mmoe.data.benchmark import NUMBERS, workload_schema, write_workload
 from mmoe.data.moments import Moment
 from mmoe.data.stream import stream_batches
 from mmoe.model.costs import part_costs
 from mmoe.model.network import Network, build_network
+from mmoe.model_config import ModelConfig
 from mmoe.parsing import Frozen
 from mmoe.schema import Schema
 from mmoe.train.device import fed, native_bfloat16, outputs_in

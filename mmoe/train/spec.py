@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmoe.config import ModelConfig
 from mmoe.data.hashing import GroupShare
 from mmoe.errors import ConfigError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.model.network import NetworkSpec
+from mmoe.model_config import ModelConfig
 from mmoe.schema import VIEW_TYPE, Schema
 from mmoe.train.state import CurvePoint, SeenDay, TrainState, model_digest, read_state
 

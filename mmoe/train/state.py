@@ -8,10 +8,10 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from mmoe.config import ModelConfig
 from mmoe.data.hashing import HASH_VERSION, GroupShare
 from mmoe.data.moments import Moment
 from mmoe.errors import CorruptionError, TrainingError
+from mmoe.model_config import ModelConfig
 from mmoe.parsing import Frozen
 from mmoe.schema import Schema
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.model.costs import part_costs, share
 from mmoe.model.network import NetworkSpec, build_network
+from mmoe.model_config import ExpertConfig, ModelConfig
 
 
 def spec(*experts: ExpertConfig, **config: object) -> NetworkSpec:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmoe.config import ExpertConfig
 from mmoe.errors import ConfigError
 from mmoe.model.cross import residual_product
 from mmoe.model.experts import Experts, build_expert
 from mmoe.model.norms import running_statistics
+from mmoe.model_config import ExpertConfig
 from mmoe.parsing import parse
 
 WIDTH, HIDDEN = 10, (12, 6)
@@ -27,6 +27,10 @@ CONFIGS = {
     "dcnv2 in parallel with one dense layer": ExpertConfig(kind="dcnv2", parallel=True, hidden=(6,)),
     "masknet in parallel": ExpertConfig(kind="masknet", layers=3, parallel=True, hidden=HIDDEN),
     "masknet": ExpertConfig(kind="masknet", layers=2, hidden=HIDDEN),
+    "masknet of wide masks": ExpertConfig(kind="masknet", hidden=HIDDEN, mask_hidden=17, feature_norm=False),
+    "masknet of wide masks in parallel": ExpertConfig(
+        kind="masknet", layers=3, parallel=True, hidden=HIDDEN, mask_hidden=17, feature_norm=False
+    ),
     "masknet without a deep part": ExpertConfig(kind="masknet", layers=3, hidden=(6,)),
     "finalmlp": ExpertConfig(kind="finalmlp", hidden=HIDDEN),
     "finalmlp gated by features": ExpertConfig(
@@ -58,16 +62,11 @@ def expert(config: ExpertConfig, copies: int = 2, *, normalized: bool = False) -
     return module.eval()
 
 
-def weights_of(module: nn.Module, copy: int) -> Weights:
+def weights_of(module: nn.Module, copy: int, copies: int = 2) -> Weights:
     """One copy's arrays by name, each (inputs, outputs); blocks of several matrices have those one below the other."""
-    copies = module.norm.gain.shape[0] if hasattr(module, "norm") else len(module.get_parameter(first_weight(module)))
     return {
         name: value.numpy().reshape(copies, -1, value.shape[-1])[copy] for name, value in module.state_dict().items()
     }
-
-
-def first_weight(module: nn.Module) -> str:
-    return next(name for name, _ in module.named_parameters() if name.endswith(("weight", "context")))
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -134,7 +133,7 @@ def mixture_cross(w: Weights, name: str, config: ExpertConfig, x0: np.ndarray, x
 
 
 def masknet(w: Weights, config: ExpertConfig, v: np.ndarray) -> np.ndarray:
-    h = norm(w, "norm", v)
+    h = norm(w, "norm", v) if config.feature_norm else v
     if config.parallel:
         blocks = [parallel_block(w, config, block, v, h) for block in range(config.layers)]
         return dense(w, "deep.", np.concatenate(blocks), len(config.hidden) - 1)
@@ -206,11 +205,17 @@ def parameters_by_formula(config: ExpertConfig) -> int:
                 return crosses + dense_count((d, *beside)) + dense_count((d + (beside or [d])[-1], last))
             return crosses + dense_count((d, *config.hidden))
         case "masknet" if config.parallel:
-            block = (d + 1) * h + (h + 1) * d + d * h + 2 * h
-            return 2 * d + config.layers * block + dense_count((config.layers * h, *config.hidden[1:]))
+            a = config.mask_hidden or h
+            block = (d + 1) * a + (a + 1) * d + d * h + 2 * h
+            return (
+                2 * d * config.feature_norm
+                + config.layers * block
+                + dense_count((config.layers * h, *config.hidden[1:]))
+            )
         case "masknet":
-            blocks = sum((d + 1) * h + (h + 1) * i + i * h + 2 * h for i in [d] + [h] * (config.layers - 1))
-            return 2 * d + blocks + dense_count(config.hidden)
+            a = config.mask_hidden or h
+            blocks = sum((d + 1) * a + (a + 1) * i + i * h + 2 * h for i in [d] + [h] * (config.layers - 1))
+            return 2 * d * config.feature_norm + blocks + dense_count(config.hidden)
         case "finalmlp":
             read = [sum(len(COLUMNS[name]) for name in names) for names in config.stream_gates or ((), ())]
             a, second = config.stream_gate_hidden, config.second_hidden or config.hidden
@@ -285,6 +290,8 @@ def test_a_mixed_set_equals_its_experts_one_by_one_in_the_declared_order() -> No
         ({"kind": "mlp", "rank": 8}, "only dcnv2 has crosses; drop it for mlp"),
         ({"kind": "finalmlp", "parallel": True}, "only dcnv2 and masknet have such a form"),
         ({"kind": "masknet", "parallel": True, "hidden": [64]}, "give two widths"),
+        ({"kind": "mlp", "mask_hidden": 8}, "mask_hidden: only masknet has masks; drop it for mlp"),
+        ({"kind": "dcnv2", "feature_norm": False}, "feature_norm: only masknet has masks; drop it for dcnv2"),
         ({"kind": "mlp", "stream_gates": [["user"], []]}, "only finalmlp has two streams; drop it for mlp"),
         ({"kind": "dcnv2", "second_hidden": [8]}, "second_hidden: only finalmlp has two streams; drop it for dcnv2"),
         (
@@ -299,8 +306,16 @@ def test_a_form_that_an_expert_does_not_have_is_refused_with_the_fix(declared: d
         parse(ExpertConfig, declared, "params.yaml", ConfigError)
 
 
-def test_dropout_acts_in_training_only() -> None:
-    module = build_expert(CONFIGS["mlp"], 1, WIDTH, dropout=0.5)
+@pytest.mark.parametrize(
+    ("config", "dropout"),
+    [
+        (CONFIGS["mlp"], 0.5),
+        (ExpertConfig(kind="masknet", hidden=(6,), block_dropout=0.5), 0.0),
+        (ExpertConfig(kind="masknet", hidden=HIDDEN, parallel=True, block_dropout=0.5), 0.0),
+    ],
+)
+def test_dropout_acts_in_training_only(config: ExpertConfig, dropout: float) -> None:
+    module = build_expert(config, 1, WIDTH, dropout=dropout)
     x = torch.randn(1, 50, WIDTH)
     assert not torch.equal(module(x), module(x))
     module.eval()

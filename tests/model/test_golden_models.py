@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mmoe.config import ModelConfig
 from mmoe.data.scores import read_scores
 from mmoe.lake.manifest import file_digest
 from mmoe.lake.reader import Partition
 from mmoe.model.network import NetworkSpec, build_network
+from mmoe.model_config import ModelConfig
 from mmoe.serve.scorer import Scorer
 from mmoe.train.checkpoint import load_trainable
 from mmoe.train.incremental import train_incremental

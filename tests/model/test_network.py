@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
-from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.errors import ConfigError
 from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.inputs import Inputs
 from mmoe.model.network import Network, NetworkSpec, build_network
 from mmoe.model.norms import running_statistics
+from mmoe.model_config import ExpertConfig, ModelConfig
 from mmoe.parsing import parse
 from mmoe.train.optim import Optimizer
 

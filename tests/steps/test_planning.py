@@ -3,8 +3,8 @@ from datetime import date
 
 import pytest
 
-from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.errors import ConfigError, TrainingError
+from mmoe.model_config import ExpertConfig, ModelConfig
 from mmoe.registry import Version
 from mmoe.steps.planning import chosen_model, is_distilled, unspoilt_baseline
 

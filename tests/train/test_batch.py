@@ -14,7 +14,6 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.data.hashing import GroupShare
 from mmoe.data.scores import read_scores, write_scores
 from mmoe.data.stream import stream_batches
@@ -22,6 +21,7 @@ from mmoe.data.teachers import Teacher
 from mmoe.errors import ConfigError, TrainingError
 from mmoe.lake.partitions import canonical_schema
 from mmoe.lake.reader import Partition
+from mmoe.model_config import ExpertConfig, ModelConfig
 from mmoe.schema import Schema
 from mmoe.serve.export import export_bundle
 from mmoe.serve.scorer import Scorer

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.data.batch import Batch
 from mmoe.data.order import Position
 from mmoe.data.rows import Layout
 from mmoe.model.network import Network, NetworkSpec, build_network
+from mmoe.model_config import ExpertConfig, ModelConfig
 from mmoe.steps.peers import LABELS, model_config
 from mmoe.train.device import compute_device, cpu_threads, fed, native_bfloat16, outputs_in, own_gpu
 from mmoe.train.distributed import Processes

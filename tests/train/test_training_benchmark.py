@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmoe.config import ExpertConfig, ModelConfig
 from mmoe.model.network import NetworkSpec
+from mmoe.model_config import ExpertConfig, ModelConfig
 from mmoe.train.benchmark import expert_rate, loss_costs
 from mmoe.train.losses import DISTILLATION
 
