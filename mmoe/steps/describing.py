@@ -8,7 +8,7 @@ from mmoe.model_config import ExpertConfig
 from mmoe.steps.context import Context
 from mmoe.steps.planning import Kind, chosen_model
 from mmoe.train.benchmark import ExpertRate, LossCost, expert_rate, loss_costs
-from mmoe.train.device import cpu_threads
+from mmoe.train.device import cpu_threads, keep_freed_memory
 from mmoe.train.spec import network_spec
 
 WIDE = (490, (512, 256))
@@ -44,6 +44,7 @@ def benchmark_model(context: Context, rows: int, rounds: int) -> tuple[list[Expe
     """Four copies of each kind in params.yaml's widths, and every distillation loss on params.yaml's model."""
     spec = network_spec(context.schema, context.params.model)
     features = build_network(spec, seed=0).embeddings.width
+    keep_freed_memory()  # as every training does
     with cpu_threads(context.settings.threads):
         rates = [
             expert_rate(ExpertConfig(kind=kind, hidden=hidden), copies=4, features=width, rows=rows, rounds=rounds)

@@ -1,7 +1,7 @@
 # ruff: noqa: N803, N806  (shapes in names)
 """The losses: of a head's labels, of a teacher's scores, of the gates' load. Pure functions of tensors.
 
-Shapes: B rows, P of them with a partner, K partners each, G groups, T heads, E experts.
+Shapes: B rows, G groups, T heads, E experts.
 
 Distillation losses share one signature, for all heads at once: student and teacher logits (T, B), group codes (B,) and
 temperatures τ (T,); they give a loss (T,) for each head, a mean over the rows that count, and 0 (with a gradient of 0)
@@ -11,13 +11,14 @@ same group only, which is the view type; a row alone in its group has no pair an
 nor does the listwise loss, so the task loss must stay beside them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmoe.train.pairs import group_ranks, logistic_of_pairs, shifted_pairs
+from mmoe.train.pairs import group_places, logistic_of_pairs
 
 DistillationLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -42,26 +43,26 @@ def distil(name: str, student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, 
 
     Heads whose teacher speaks on the same rows are one call; elsewhere each head is its own.
     """
-    loss, known_TB = DISTILLATION[name], ~teacher_TB.isnan()
-    if not torch.equal(known_TB, known_TB[:1].expand_as(known_TB)):
-        each = [slice(head, head + 1) for head in range(len(known_TB))]
-        return torch.cat([distil(name, student_TB[h], teacher_TB[h], groups_B, temperature_T[h]) for h in each])
-    if not known_TB.all():
-        rows = known_TB[0].nonzero().squeeze(1)
+    silent_TB = teacher_TB.isnan()
+    if silent_TB.any():
+        if not torch.equal(silent_TB, silent_TB[:1].expand_as(silent_TB)):
+            each = [slice(head, head + 1) for head in range(len(silent_TB))]
+            return torch.cat([distil(name, student_TB[h], teacher_TB[h], groups_B, temperature_T[h]) for h in each])
+        rows = (~silent_TB[0]).nonzero().squeeze(1)
         student_TB, teacher_TB = student_TB.index_select(1, rows), teacher_TB.index_select(1, rows)
         groups_B = groups_B.index_select(0, rows)
-    return loss(student_TB, teacher_TB, groups_B, temperature_T)
+    if not len(groups_B):
+        return student_TB.sum(dim=1)
+    return DISTILLATION[name](student_TB, teacher_TB, groups_B, temperature_T)
 
 
 def pairwise_logistic(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
     """Soft RankNet: τ² · CE(σ(Δt/τ), σ(Δs/τ)) over pairs of rows of a group (Burges et al. 2005, soft targets).
 
-    Every row meets 8 partners at fixed distances in its group: exactly all pairs in a group of 17 rows, a sample of
-    O(B) pairs in a larger one. Batches come shuffled, so fixed distances are as good as drawn ones.
+    Every row meets the 8 that follow it in its group: exactly all pairs in a group of 9 rows, a sample of O(B) pairs in
+    a larger one, of rows that are near in the stream where that is not shuffled.
     """
-    pairs, temperature_T1 = shifted_pairs(groups_B), temperature_T.unsqueeze(1)
-    student_TP, teacher_TP = (x.index_select(1, pairs.row_P) / temperature_T1 for x in (student_TB, teacher_TB))
-    return row_mean(logistic_of_pairs(student_TP, teacher_TP, pairs)) * temperature_T.square()
+    return logistic_of_pairs(student_TB, teacher_TB, temperature_T, groups_B)
 
 
 def pairwise_squared(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
@@ -82,8 +83,8 @@ def pairwise_absolute(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, 
 
     With d = t − s of rank r among n: Σ_{i<j} |dᵢ − dⱼ| = Σᵢ dᵢ (2rᵢ − n + 1).
     """
-    lag_TB = teacher_TB - student_TB
-    return by_rank(lag_TB, 2 * group_ranks(lag_TB, groups_B), groups_B)
+    lag_TB, sizes = teacher_TB - student_TB, torch.bincount(groups_B).tolist()
+    return by_place(lag_TB, 2 * group_places(lag_TB, groups_B, len(sizes)), groups_B, sizes)
 
 
 def pairwise_margin(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
@@ -93,9 +94,10 @@ def pairwise_margin(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, te
     tie of the teacher counts |Δs|/2, half of each order. As max(0, x) = (x + |x|)/2, the sum is that of
     `pairwise_absolute` with the teacher's rank in the place of one of the two: Σᵢ dᵢ (rank(tᵢ) + rank(dᵢ) − n + 1).
     """
-    lag_TB = teacher_TB - student_TB
-    of_teacher_TB, of_lag_TB = group_ranks(torch.cat([teacher_TB, lag_TB]), groups_B).chunk(2)  # one sort for both
-    return by_rank(lag_TB, of_teacher_TB + of_lag_TB, groups_B)
+    lag_TB, sizes = teacher_TB - student_TB, torch.bincount(groups_B).tolist()
+    both = torch.cat([teacher_TB, lag_TB])  # one sort for both
+    of_teacher_TB, of_lag_TB = group_places(both, groups_B, len(sizes)).chunk(2)
+    return by_place(lag_TB, of_teacher_TB + of_lag_TB, groups_B, sizes)
 
 
 def listwise_softmax(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
@@ -145,11 +147,16 @@ def row_mean(losses_TB: Tensor, counted_B: Tensor | None = None) -> Tensor:
     return (losses_TB * counted_B).sum(dim=1) / counted_B.sum().clamp(min=1)
 
 
-def by_rank(lag_TB: Tensor, rank_sum_TB: Tensor, groups_B: Tensor) -> Tensor:
-    """Mean over paired rows of 2·dᵢ·(rank sumᵢ − n + 1)/(n − 1), n being the size of the row's group."""
-    sizes_B = torch.bincount(groups_B)[groups_B]
-    shares_TB = (rank_sum_TB - (sizes_B - 1)) * (2 / (sizes_B - 1).clamp(min=1))
-    return row_mean(lag_TB * shares_TB, sizes_B > 1)
+def by_place(lag_TB: Tensor, place_sum_TB: Tensor, groups_B: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Mean over paired rows of 2·dᵢ·(rank sumᵢ − n + 1)/(n − 1), n being the size of the row's group. A rank is a place
+    in a head's row, less where its group starts there.
+    """
+    paired = max(1, sum(size for size in sizes if size > 1))
+    middles = [2 * start + size - 1 for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False)]
+    factors = [2 / ((size - 1) * paired) if size > 1 else 0.0 for size in sizes]
+    middle_B, factor_B = lag_TB.new_tensor([middles, factors]).index_select(1, groups_B)
+    shares_TB: Tensor = (place_sum_TB - middle_B) * factor_B
+    return torch.linalg.vecdot(lag_TB, shares_TB)
 
 
 def group_log_softmax(logits_TB: Tensor, group_B: Tensor, groups: int) -> Tensor:

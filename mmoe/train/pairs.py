@@ -1,97 +1,93 @@
-# ruff: noqa: N803, N806, N815  (shapes in names)
+# ruff: noqa: N803, N806  (shapes in names)
 """What pairwise losses need to know of all pairs inside groups, in O(B) or O(B log B).
 
-Shapes: T heads, B rows, P of them with a partner, K partners each, G groups.
+Shapes: T heads, B rows, K rows that follow one, G groups.
+
+These losses are small beside a step, and most of their time is the overhead of each operation: all heads and both
+models' logits share operations, gradients are written down, and what is of groups, few as they are, is Python's.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SHIFTS = 8
+from mmoe.errors import TrainingError
 
-
-class Pairs(NamedTuple):
-    """Pairs of P rows, which stand group by group; a place is a position among them."""
-
-    row_P: Tensor
-    """The batch row at each place."""
-    partner_KP: Tensor
-    """The places of each place's K partners."""
-    partnered_by_KP: Tensor
-    """The places of which it is the k-th partner: the inverse of each line of partner_KP."""
-
-
-def shifted_pairs(groups_B: Tensor) -> Pairs:
-    """All rows that are not alone in their group, each with K = SHIFTS partners.
-
-    With a group's n rows in a ring, shift k pairs each with the one 1 + ⌊k·⌊n/2⌋/K⌋ places on; beyond half the ring
-    the pairs repeat.
-    """
-    sizes_G = torch.bincount(groups_B)
-    paired_G = sizes_G > 1
-    groups, order = torch.sort(groups_B, stable=True)
-    paired = paired_G[groups]
-    row_P, groups_P = order[paired], groups[paired]
-    counted_G = sizes_G * paired_G
-    starts_P = (counted_G.cumsum(0) - counted_G)[groups_P]
-    ends_P = starts_P + sizes_G[groups_P]
-    place_P = torch.arange(len(row_P), device=groups_B.device)
-    shifts_K1 = torch.arange(SHIFTS, device=groups_B.device).unsqueeze(1)
-    shift_KP = (1 + shifts_K1 * (sizes_G // 2) // SHIFTS).index_select(1, groups_P)
-    ahead_KP, behind_KP, sizes_P = place_P + shift_KP, place_P - shift_KP, ends_P - starts_P
-    partner_KP = torch.where(ahead_KP < ends_P, ahead_KP, ahead_KP - sizes_P)
-    return Pairs(row_P, partner_KP, torch.where(behind_KP >= starts_P, behind_KP, behind_KP + sizes_P))
+FOLLOWING = 8
 
 
 class LogisticOfPairs(torch.autograd.Function):
-    """(T, P) student and teacher logits by place → (T, P) mean over K partners of CE(σ(Δt), σ(Δs)), and its gradient.
-
-    A student's gradient is σ(Δs) − σ(Δt) of each of its pairs, from both sides of them.
-    """
+    """See `logistic_of_pairs`. A student's gradient is τ·(σ(Δs/τ) − σ(Δt/τ)) of each of its pairs, from both sides."""
 
     @staticmethod
-    def forward(ctx: Any, student_TP: Tensor, teacher_TP: Tensor, partner_KP: Tensor, by_KP: Tensor) -> Tensor:
-        shape, partner = (len(student_TP), *partner_KP.shape), partner_KP.flatten()
-        student_TKP = student_TP.unsqueeze(1) - student_TP.index_select(1, partner).view(shape)
-        target_TKP = (teacher_TP.unsqueeze(1) - teacher_TP.index_select(1, partner).view(shape)).sigmoid_()
-        losses_TKP = F.softplus(student_TKP).addcmul_(target_TKP, student_TKP, value=-1)
-        ctx.save_for_backward(student_TKP.sigmoid_().sub_(target_TKP), by_KP)
-        return losses_TKP.mean(dim=1)
+    def forward(ctx: Any, student_TB: Tensor, teacher_TB: Tensor, temperature_T: Tensor, groups_B: Tensor) -> Tensor:
+        rows, beyond = len(groups_B), (0, FOLLOWING)
+        groups_B, row_B = torch.sort(groups_B, stable=True)
+        groups = F.pad(groups_B, beyond, value=-1).unsqueeze(0)
+        same_KB = (following(groups, rows) == groups_B)[0]
+        both = torch.cat([student_TB, teacher_TB]).div_(temperature_T.repeat(2).unsqueeze(1))
+        both = both.index_select(1, F.pad(row_B, beyond))
+        student_TKB, teacher_TKB = (both[:, :rows].unsqueeze(1) - following(both, rows)).chunk(2)
+        target_TKB = teacher_TKB.sigmoid_()
+        losses_TKB = F.softplus(student_TKB).addcmul_(target_TKB, student_TKB, value=-1).mul_(same_KB)
+        slopes = F.pad(student_TKB.sigmoid_().sub_(target_TKB).mul_(same_KB), (FOLLOWING, 0))
+        each_T = temperature_T / same_KB.sum().clamp(min=1)
+        slopes_TB = (slopes[:, :, FOLLOWING:] - of_those_before(slopes, rows)).sum(dim=1).mul_(each_T.unsqueeze(1))
+        ctx.save_for_backward(torch.empty_like(slopes_TB).index_copy_(1, row_B, slopes_TB))
+        return losses_TKB.sum(dim=(1, 2)).mul_(each_T * temperature_T)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        of_pair_TKP, by_KP = ctx.saved_tensors
-        (gradient_TP,) = gradients
-        weighted_TKP = of_pair_TKP * (gradient_TP / SHIFTS).unsqueeze(1)
-        as_partner_TKP = weighted_TKP.gather(2, by_KP.expand(weighted_TKP.shape))
-        return weighted_TKP.sum(dim=1) - as_partner_TKP.sum(dim=1), None, None, None
+        (slopes_TB,) = ctx.saved_tensors
+        return gradients[0].unsqueeze(1) * slopes_TB, None, None, None
 
 
-def logistic_of_pairs(student_TP: Tensor, teacher_TP: Tensor, pairs: Pairs) -> Tensor:
-    """(T, P) mean over each place's partners of the cross-entropy of the teacher's and the student's order."""
-    losses_TP: Tensor = LogisticOfPairs.apply(  # type: ignore[no-untyped-call]
-        student_TP, teacher_TP, pairs.partner_KP, pairs.partnered_by_KP
+def logistic_of_pairs(student_TB: Tensor, teacher_TB: Tensor, temperature_T: Tensor, groups_B: Tensor) -> Tensor:
+    """(T,) τ² · CE(σ(Δt/τ), σ(Δs/τ)), a mean over the pairs of each row with the FOLLOWING next rows of its group."""
+    losses_T: Tensor = LogisticOfPairs.apply(  # type: ignore[no-untyped-call]
+        student_TB, teacher_TB, temperature_T, groups_B
     )
-    return losses_TP
+    return losses_T
 
 
-def group_ranks(values_TB: Tensor, groups_B: Tensor) -> Tensor:
-    """(T, B) rank of each value among those of its head and group, from 0 on; equal values share their mean rank.
+def following(padded: Tensor, rows: int) -> Tensor:
+    """(N, B + K) -> (N, K, B) view: at [:, k, b] stands column b + 1 + k."""
+    return padded.as_strided((len(padded), FOLLOWING, rows), (padded.shape[1], 1, 1), storage_offset=1)
 
-    Values are compared as float32: as integers of the same order below their head's and group's code, one sort of
-    64-bit integers does it, which is several times as fast as one by values and one by groups. O(B log B).
+
+def of_those_before(padded: Tensor, rows: int) -> Tensor:
+    """(T, K, K + B), of pairs by their first row, K columns later -> (T, K, B) view, by their second row."""
+    width = padded.shape[2]
+    strides = (FOLLOWING * width, width - 1, 1)
+    return padded.as_strided((len(padded), FOLLOWING, rows), strides, storage_offset=FOLLOWING - 1)
+
+
+def group_places(values_TB: Tensor, groups_B: Tensor, groups: int) -> Tensor:
+    """(T, B) place of each value, from 0 on, where those of its head stand group by group and in a group by size; equal
+    values share their mean place. O(B log B).
+
+    Values are compared as float32: as integers of the same order below their head's and group's code, and above their
+    row, so that one sort of integers does it. Raises TrainingError if these need more than 63 bits.
     """
-    groups = int(groups_B.max()) + 1 if len(groups_B) else 1
-    head_T1 = torch.arange(len(values_TB), device=groups_B.device).unsqueeze(1)
-    codes_TB = groups_B + head_T1 * groups
+    heads, rows = values_TB.shape
+    row_bits = rows.bit_length()
+    head_bits = row_bits + 32 + groups.bit_length()
+    if head_bits + heads.bit_length() > 63:
+        raise TrainingError(f"batch_size: {rows} rows of {groups} view types are too many to rank; take fewer.")
+    head_T1, row_B = (torch.arange(count, device=groups_B.device) for count in (heads, rows))
+    head_T1 = head_T1.unsqueeze(1)
     bits = (values_TB.detach().float() + 0.0).view(torch.int32)  # + 0.0, as -0.0 equals 0.0
-    keys, order = torch.sort(((codes_TB << 32) + (bits ^ ((bits >> 31) & 0x7FFFFFFF))).flatten())
-    _, run, lengths = torch.unique_consecutive(keys, return_inverse=True, return_counts=True)
-    middles = lengths.cumsum(0) - lengths + (lengths - 1) / 2
-    sizes = torch.bincount(codes_TB.flatten())
-    starts = sizes.cumsum(0) - sizes
-    ranks = (middles[run] - starts[codes_TB.flatten()[order]]).to(values_TB.dtype)
-    return torch.empty_like(ranks).index_copy(0, order, ranks).view(values_TB.shape)
+    codes_TB = (head_T1 << head_bits) + ((groups_B << (32 + row_bits)) + row_B)
+    sorted_TB = sorted_integers(codes_TB.add_(bits ^ ((bits >> 31) & 0x7FFFFFFF), alpha=1 << row_bits))
+    _, run, lengths = torch.unique_consecutive(sorted_TB.flatten() >> row_bits, return_inverse=True, return_counts=True)
+    middles = (lengths.cumsum(0) - (lengths + 1) / 2).to(values_TB.dtype)
+    places_TB = middles[run].view(heads, rows) - head_T1 * rows
+    return torch.empty_like(places_TB).scatter_(1, sorted_TB & ((1 << row_bits) - 1), places_TB)
+
+
+def sorted_integers(keys: Tensor) -> Tensor:
+    """Ascending along the last dimension. On a CPU by numpy, which takes a tenth of the time, as no places go along."""
+    return torch.sort(keys).values if keys.is_cuda else torch.from_numpy(np.sort(keys.numpy()))

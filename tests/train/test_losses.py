@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from mmoe.errors import TrainingError
 from mmoe.train import losses
 from mmoe.train.losses import load_imbalance, masked_bce
-from mmoe.train.pairs import group_ranks, logistic_of_pairs, shifted_pairs
+from mmoe.train.pairs import group_places, logistic_of_pairs
 
 NAN = float("nan")
 
@@ -40,6 +41,13 @@ def all_pairs(student: Tensor, teacher: Tensor, groups: Tensor, loss_of_differen
     return torch.stack(per_row).mean()
 
 
+def near_pairs(student: Tensor, teacher: Tensor, groups: Tensor, distance: int, loss_of_differences) -> Tensor:
+    """The slow reference of sampled pairs: the mean over pairs whose rows stand at most `distance` apart in a group."""
+    members = [(groups == group).nonzero().flatten().tolist() for group in groups.unique()]
+    pairs = [(i, j) for rows in members for place, i in enumerate(rows) for j in rows[place + 1 : place + 1 + distance]]
+    return torch.stack([loss_of_differences(student[i] - student[j], teacher[i] - teacher[j]) for i, j in pairs]).mean()
+
+
 def soft_ranknet(temperature: float):
     def loss(student: Tensor, teacher: Tensor) -> Tensor:
         p, q = (student / temperature).sigmoid(), (teacher / temperature).sigmoid()
@@ -62,14 +70,22 @@ def assert_equal_with_gradients(fast: Tensor, slow: Tensor, student: Tensor) -> 
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
-def test_pairwise_logistic_in_odd_groups_up_to_17_is_exactly_all_pairs(temperature: float) -> None:
-    student, teacher, groups = batch([17, 3, 1, 17])
+@pytest.mark.parametrize("sizes", [[9, 3, 1, 8], [60, 1, 41], [1, 2]])
+def test_pairwise_logistic_is_of_each_row_with_the_eight_that_follow_in_its_group(sizes, temperature: float) -> None:
+    student, teacher, groups = batch(sizes)
     fast = pairwise_logistic(student, teacher, groups, temperature)
-    assert_equal_with_gradients(fast, all_pairs(student, teacher, groups, soft_ranknet(temperature)), student)
+    slow = near_pairs(student, teacher, groups, 8, soft_ranknet(temperature))
+    assert_equal_with_gradients(fast, slow, student)
+
+
+def test_pairwise_logistic_in_groups_up_to_nine_is_exactly_all_pairs() -> None:
+    student, teacher, groups = batch([9, 9, 9])
+    fast = pairwise_logistic(student, teacher, groups, 2.5)
+    assert_equal_with_gradients(fast, all_pairs(student, teacher, groups, soft_ranknet(2.5)), student)
 
 
 def test_pairwise_logistic_in_large_groups_is_close_to_all_pairs() -> None:
-    student, teacher, groups = batch([60, 41])
+    student, teacher, groups = batch([300, 200])
     fast = pairwise_logistic(student, teacher, groups, 1.0)
     slow = all_pairs(student, teacher, groups, soft_ranknet(1.0))
     torch.testing.assert_close(fast, slow, rtol=0.05, atol=0)
@@ -115,11 +131,11 @@ def test_the_margin_leaves_a_student_alone_that_orders_as_firmly_and_pulls_one_t
     assert torch.equal(gradient.sign(), -(teacher - middle).sign()), "those above the middle are to rise"
 
 
-def test_ranks_are_those_of_the_group_with_ties_in_the_middle() -> None:
+def test_places_are_group_by_group_with_ties_in_the_middle() -> None:
     values, groups = torch.tensor([3.0, 1.0, 3.0, 2.0, 9.0, 3.0]), torch.tensor([0, 0, 0, 0, 2, 2])
-    assert group_ranks(torch.stack([values, -values]), groups).tolist() == [
-        [2.5, 0.0, 2.5, 1.0, 1.0, 0.0],
-        [0.5, 3.0, 0.5, 2.0, 0.0, 1.0],
+    assert group_places(torch.stack([values, -values]), groups, 3).tolist() == [
+        [2.5, 0.0, 2.5, 1.0, 5.0, 4.0],
+        [0.5, 3.0, 0.5, 2.0, 4.0, 5.0],
     ]
 
 
@@ -142,28 +158,27 @@ def test_load_imbalance_is_the_squared_coefficient_of_variation_of_the_experts_l
     assert load_imbalance(gates).item() == pytest.approx((0.3 / 0.5) ** 2 / 2)
 
 
-def test_pairs_are_formed_inside_a_group_only_and_never_with_oneself() -> None:
-    _, _, groups = batch([100, 1, 2, 33, 64])
-    pairs = shifted_pairs(groups)
-    row, partner = pairs.row_P, pairs.row_P[pairs.partner_KP]
-    assert sorted(row.tolist()) == (groups != 1).nonzero().flatten().tolist()
-    assert partner.shape == (8, 199)
-    assert torch.equal(groups[row].expand_as(partner), groups[partner])
-    assert not (row == partner).any()
-    assert torch.equal(pairs.partner_KP.gather(1, pairs.partnered_by_KP), torch.arange(199).expand(8, -1))
+def test_the_gradient_of_pairs_is_right_whatever_a_head_weighs() -> None:
+    student, teacher, groups = batch([19, 4, 1, 6])
+    students = torch.stack([student, student.cos()]).detach().requires_grad_()
+    teachers = torch.stack([teacher, teacher.exp()])
+    temperatures = torch.tensor([1.0, 2.5], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda s: logistic_of_pairs(s, teachers, temperatures, groups), students)
 
 
-def test_the_gradient_of_pairs_is_right_whatever_a_row_weighs() -> None:
-    student, teacher, groups = batch([9, 4, 6])
-    pairs = shifted_pairs(groups)
-    students = torch.stack([student, student.cos()]).detach()[:, pairs.row_P].requires_grad_()
-    teachers = torch.stack([teacher, teacher.exp()])[:, pairs.row_P]
-    assert torch.autograd.gradcheck(lambda s: logistic_of_pairs(s, teachers, pairs), students)
+def test_a_value_that_all_heads_share_ties_within_each_head_only() -> None:
+    assert group_places(torch.ones(3, 4), torch.zeros(4, dtype=torch.int64), 1).tolist() == [[1.5] * 4] * 3
+
+
+def test_places_that_do_not_fit_into_64_bits_are_refused() -> None:
+    groups = torch.zeros(100, dtype=torch.int64)
+    with pytest.raises(TrainingError, match="batch_size: 100 rows of 16777217 view types"):
+        group_places(torch.zeros(1, 100), groups, (1 << 24) + 1)
 
 
 def test_zeros_of_either_sign_tie() -> None:
-    ranks = group_ranks(torch.tensor([[-0.0, 0.0, -1.0]]), torch.zeros(3, dtype=torch.int64))
-    assert ranks.tolist() == [[1.5, 1.5, 0.0]]
+    places = group_places(torch.tensor([[-0.0, 0.0, -1.0]]), torch.zeros(3, dtype=torch.int64), 1)
+    assert places.tolist() == [[1.5, 1.5, 0.0]]
 
 
 @pytest.mark.parametrize("name", DISTILLATION)

@@ -1,10 +1,13 @@
 """mmoe.train.benchmark: what is timed is what it says; how fast it is depends on the machine and is not tested."""
 
+import math
+import time
+
 import pytest
 
 from mmoe.model.network import NetworkSpec
 from mmoe.model_config import ExpertConfig, ModelConfig
-from mmoe.train.benchmark import expert_rate, loss_costs
+from mmoe.train.benchmark import added_time, expert_rate, loss_costs
 from mmoe.train.losses import DISTILLATION
 
 
@@ -22,4 +25,9 @@ def test_every_loss_is_timed_beside_a_step() -> None:
     )  # fmt: skip
     costs = loss_costs(spec, rows=64, rounds=2)
     assert [cost.loss for cost in costs] == list(DISTILLATION)
-    assert all(cost.milliseconds > 0 and cost.share > 0 and cost.heads == 2 for cost in costs)
+    assert all(math.isfinite(cost.share) and cost.milliseconds * cost.share >= 0 and cost.heads == 2 for cost in costs)
+
+
+def test_the_added_time_is_that_of_the_longer_work_less_the_shorter_ones() -> None:
+    added, whole = added_time(lambda: time.sleep(0.01), lambda: time.sleep(0.03), pairs=10)
+    assert 0.01 < added < 0.03 and 0.01 <= whole < 0.03
