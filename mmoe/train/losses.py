@@ -155,8 +155,8 @@ def by_place(lag_TB: Tensor, place_sum_TB: Tensor, groups_B: Tensor, sizes: Sequ
     middles = [2 * start + size - 1 for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False)]
     factors = [2 / ((size - 1) * paired) if size > 1 else 0.0 for size in sizes]
     middle_B, factor_B = lag_TB.new_tensor([middles, factors]).index_select(1, groups_B)
-    shares_TB: Tensor = (place_sum_TB - middle_B) * factor_B
-    return torch.linalg.vecdot(lag_TB, shares_TB)
+    losses_T: Tensor = torch.linalg.vecdot(lag_TB, (place_sum_TB - middle_B) * factor_B)
+    return losses_T
 
 
 def group_log_softmax(logits_TB: Tensor, group_B: Tensor, groups: int) -> Tensor:
