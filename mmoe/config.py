@@ -22,6 +22,8 @@ class OptimizerConfig(Frozen):
     clip_norm: float = Field(default=10.0, gt=0)
     warmup_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps over which the dense learning rate rises from 0."""
+    decay_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of a batch training's rows, the last ones of all its epochs, over which both learning rates fall to 0."""
 
 
 class TrainConfig(Frozen):

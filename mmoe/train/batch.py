@@ -23,6 +23,7 @@ from mmoe.train.loop import Fit, Loop
 from mmoe.train.losses import LISTWISE
 from mmoe.train.objective import Objective
 from mmoe.train.once import trained_once
+from mmoe.train.optim import refuse_apart
 from mmoe.train.passes import HeldOut, Passes, refuse_unjudged
 from mmoe.train.resume import EVERY_TWO_MINUTES, Cadence, Checkpoints
 from mmoe.train.sharding import build_optimizer, shared_out
@@ -98,7 +99,8 @@ class BatchRun:
         spec = network_spec(self.schema, self.model)
         network = build_network(spec, self.params.seed, apart_from=group.apart_from)
         passes = self.passes(network, moments, group)
-        optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share"}))
+        refuse_apart(network, decay_share=rates.decay_share)
+        optimizer = build_optimizer(network, group, **rates.model_dump(exclude={"warmup_share", "decay_share"}))
         loop = Loop(
             network=network,
             optimizer=optimizer,
@@ -110,6 +112,7 @@ class BatchRun:
             checkpoints=checkpoints,
             group=group,
             warmup_share=rates.warmup_share,
+            decay_share=rates.decay_share,
             progress=progress if group.leads else None,
             passes=passes,
         )

@@ -16,7 +16,7 @@ from mmoe.train.device import Precision, fed, outputs_in, usable_precision
 from mmoe.train.distributed import ALONE, Processes, Step
 from mmoe.train.divergence import Broken, Steady, coin_loss, not_finite
 from mmoe.train.objective import Objective, no_losses
-from mmoe.train.optim import Optimizer, warmup
+from mmoe.train.optim import Optimizer, decay, warmup
 from mmoe.train.passes import Passes
 from mmoe.train.resume import Checkpoint, Checkpoints, Progressed, position_of, tensor_of
 from mmoe.train.running import Running
@@ -64,6 +64,7 @@ class Loop:
     checkpoints: Checkpoints
     group: Processes = ALONE
     warmup_share: float = 0.0
+    decay_share: float = 0.0
     progress: ReportProgress | None = None
     passes: Passes | None = None
     _step: int = field(default=0, init=False)
@@ -124,10 +125,8 @@ class Loop:
 
     def _judge(self) -> None:
         if self.passes:
-            bfloat16 = self._precision == "bfloat16"
-            self.passes.judge(
-                self.network, self.optimizer, self.group, rows=self._rows, steps=self._step, bfloat16=bfloat16
-            )
+            learned = {"rows": self._rows, "steps": self._step}
+            self.passes.judge(self.network, self.optimizer, self.group, self._precision, **learned)
 
     @property
     def _seconds(self) -> float:
@@ -156,8 +155,9 @@ class Loop:
         if together.part is not None:
             self.group.average(self._statistics, together.part.rows)
         losses = self.group.total(losses)
-        scale = warmup(self._step, self._steps_planned, self.warmup_share)
-        norm, total = self.optimizer.step(scale), losses.total.item()
+        fall = decay(self._rows, self.rows_planned, self.decay_share)
+        scale = fall * warmup(self._step, self._steps_planned, self.warmup_share)
+        norm, total = self.optimizer.step(scale, fall), losses.total.item()
         self._step += 1
         self._steady = self._steady.after(total, self._step, self._coin)
         if not (math.isfinite(norm) and math.isfinite(total)) or self._steady.exploded(self._coin):
@@ -168,7 +168,7 @@ class Loop:
                 losses=losses,
                 heads=self.objective.heads,
                 dense_lr=self.optimizer.dense_lr * scale,
-                embedding_lr=self.optimizer.adagrad.lr,
+                embedding_lr=self.optimizer.adagrad.lr * fall,
                 norm=norm,
                 steady=self._steady,
             )

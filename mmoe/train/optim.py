@@ -27,7 +27,8 @@ class RowwiseAdagrad:
         self.sums = {name: p.detach().new_zeros(len(p)) for name, p in self.parameters.items()}
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, scale: float = 1.0) -> None:
+        """With the learning rate times `scale`."""
         for name, parameter in self.parameters.items():
             if parameter.grad is None:
                 continue
@@ -37,7 +38,7 @@ class RowwiseAdagrad:
                 gradient = gradient.add(weights, alpha=self.l2)
             sums = self.sums[name].index_select(0, rows) + gradient.square().mean(dim=1)
             self.sums[name].index_copy_(0, rows, sums)
-            update = gradient * (-self.lr / (sums.sqrt() + EPSILON)).unsqueeze(1)
+            update = gradient * (-self.lr * scale / (sums.sqrt() + EPSILON)).unsqueeze(1)
             parameter.index_copy_(0, rows, weights.add_(update))  # index_add_ takes twice as long
 
 
@@ -124,8 +125,8 @@ class Optimizer:
     def idle(self) -> None:
         """What a process does in a step without rows of its own: nothing, as all tables are its own."""
 
-    def step(self, dense_scale: float = 1.0) -> float:
-        """Update from the gradients at hand, with the dense learning rate times `dense_scale`.
+    def step(self, dense_scale: float = 1.0, embedding_scale: float = 1.0) -> float:
+        """Update from the gradients at hand, with the learning rates times these.
 
         Returns the norm of the dense gradients before clipping; not finite when training has blown up, and then
         nothing is updated.
@@ -134,7 +135,7 @@ class Optimizer:
         if not math.isfinite(norm):
             return norm
         self.adamw.step(dense_scale)
-        self.adagrad.step()
+        self.adagrad.step(embedding_scale)
         return norm
 
     def state(self) -> dict[str, Tensor]:
@@ -154,17 +155,24 @@ class Optimizer:
                 value.copy_(torch.zeros_like(value) if saved is None else saved)
 
 
-def refuse_penalty_apart(network: nn.Module, embedding_l2: float) -> None:
-    """Raises ConfigError where there is a penalty and tables that are to be shared out, whose optimizer knows none."""
+def refuse_apart(network: nn.Module, **options: float) -> None:
+    """Raises ConfigError where one is not 0 and tables are to be shared out, whose own optimizer does not know it."""
     apart = [name for name, parameter in network.named_parameters() if parameter.is_meta]
-    if embedding_l2 and apart:
-        raise ConfigError(
-            f"train.optimizer.embedding_l2={embedding_l2:g}: {apart[0]} is shared out over the processes, and such "
-            "tables know no penalty; set it to 0, or unset MMOE_SHARD_ROWS."
-        )
+    for name, value in options.items():
+        if value and apart:
+            raise ConfigError(
+                f"train.optimizer.{name}={value:g}: {apart[0]} is shared out over the processes, and such tables "
+                "do not know it; set it to 0, or unset MMOE_SHARD_ROWS."
+            )
 
 
 def warmup(step: int, steps: int, share: float) -> float:
     """Factor on the dense learning rate at `step` (from 0) of `steps`: linear up to 1 over the first `share`."""
     rising = share * steps
     return 1.0 if step + 1 >= rising else (step + 1) / rising
+
+
+def decay(rows: int, planned: int, share: float) -> float:
+    """Factor on the learning rates after so many of the planned rows: linear to 0 over the last `share` of them."""
+    falling, left = share * planned, max(0, planned - rows)
+    return 1.0 if left >= falling else left / falling

@@ -12,7 +12,7 @@ from mmoe.data.hashing import GroupShare
 from mmoe.errors import ConfigError, TrainingError
 from mmoe.lake.reader import Partition
 from mmoe.model.network import Network
-from mmoe.train.device import fed, outputs_in
+from mmoe.train.device import Precision, fed, outputs_in
 from mmoe.train.distributed import Processes
 from mmoe.train.optim import Optimizer
 from mmoe.train.progressive import aucs, counted, no_rows
@@ -59,13 +59,13 @@ class Passes:
         return bool(self.points) and len(self.points) - 1 - self.best >= self.patience
 
     def judge(
-        self, network: Network, optimizer: Optimizer, group: Processes, *, rows: int, steps: int, bfloat16: bool
+        self, network: Network, optimizer: Optimizer, group: Processes, precision: Precision, *, rows: int, steps: int
     ) -> None:
         """After a pass. Counts are summed over all processes, so that each comes to the same judgement.
 
         Raises TrainingError where no head has both classes among the held-out rows.
         """
-        auc = aucs(group.summed(self._counted(network, bfloat16=bfloat16)), network.heads)
+        auc = aucs(group.summed(self._counted(network, precision)), network.heads)
         if all(value is None for value in auc.values()):
             raise TrainingError("train.patience: no head has both classes among the held-out rows; hold more rows out.")
         self.points = (*self.points, PassPoint(rows=rows, steps=steps, auc=auc))
@@ -77,12 +77,12 @@ class Passes:
                 for name, tensor in named.items()
             }
 
-    def _counted(self, network: Network, *, bfloat16: bool) -> Tensor:
+    def _counted(self, network: Network, precision: Precision) -> Tensor:
         rows, device = no_rows(len(network.heads)), next(network.parameters()).device
         network.eval()
         with torch.no_grad():
             for batch in fed(self.batches(), device):
-                logits = outputs_in(network, batch, bfloat16=bfloat16).logits
+                logits = outputs_in(network, batch, bfloat16=precision == "bfloat16").logits
                 rows += counted(logits, batch.labels_BH, network.heads)
         network.train()
         return rows

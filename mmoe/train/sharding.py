@@ -20,7 +20,7 @@ from mmoe.errors import ConfigError
 from mmoe.model.embeddings import HashedTable, Pool
 from mmoe.model.network import Network
 from mmoe.train.distributed import Processes
-from mmoe.train.optim import EPSILON, Optimizer, refuse_penalty_apart
+from mmoe.train.optim import EPSILON, Optimizer, refuse_apart
 from mmoe.train.tensors import spans
 
 TABLE, FEATURE = "table", "feature"
@@ -165,7 +165,7 @@ def build_optimizer(network: Network, group: Processes, *, fill: Fill = drawn, *
     Tables that it was built without, those of `group.apart_from` rows or more, are shared out and filled. Raises
     ConfigError where TorchRec is not installed, or for a penalty on such tables.
     """
-    refuse_penalty_apart(network, rates.get("embedding_l2", 0.0))
+    refuse_apart(network, embedding_l2=rates.get("embedding_l2", 0.0))
     blocks: dict[str, RowBlocks] = {}
     for place in ("tables", "bags"):
         tables = getattr(network.embeddings, place)

@@ -29,6 +29,7 @@ from mmoe.train import batch as batch_module
 from mmoe.train.batch import train_batch
 from mmoe.train.checkpoint import load_trainable
 from mmoe.train.losses import DISTILLATION
+from mmoe.train.optim import Optimizer
 
 DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 
@@ -358,3 +359,19 @@ def test_a_last_step_of_one_row_leaves_a_finite_model(train, make_partition, par
     assert result.state.steps == 3
     weights = load_trainable(result.folder).network.state_dict()
     assert all(bool(weight.isfinite().all()) for weight in weights.values())
+
+
+def test_both_rates_fall_by_the_rows_learned(train, make_partition, params, monkeypatch) -> None:
+    rates = params.train.optimizer.model_copy(update={"decay_share": 0.5, "warmup_share": 0.0})
+    falling = params.model_copy(update={"train": params.train.model_copy(update={"optimizer": rates, "epochs": 2})})
+    scales, step = [], Optimizer.step
+
+    def seen(self, *scale):
+        scales.append(scale)
+        return step(self, *scale)
+
+    monkeypatch.setattr(Optimizer, "step", seen)
+    train([make_partition(DAY, rows=400)], params=falling)
+    learned = [0, 128, 256, 384, 400, 528, 656, 784]
+    expected = [min(1.0, (800 - rows) / 400) for rows in learned]
+    assert scales == [(pytest.approx(each), pytest.approx(each)) for each in expected]

@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from mmoe.errors import ConfigError
-from mmoe.train.optim import Optimizer, RowwiseAdagrad, refuse_penalty_apart, sum_by_row, warmup
+from mmoe.train.optim import Optimizer, RowwiseAdagrad, decay, refuse_apart, sum_by_row, warmup
 
 
 class Toy(nn.Module):
@@ -113,9 +113,9 @@ def test_a_penalty_on_tables_that_are_to_be_shared_out_is_refused() -> None:
     with torch.device("meta"):
         shared = Toy()
     with pytest.raises(ConfigError, match=r"embedding_l2=0.05: embeddings.weight is shared out .* MMOE_SHARD_ROWS"):
-        refuse_penalty_apart(shared, 0.05)
-    refuse_penalty_apart(shared, 0.0)
-    refuse_penalty_apart(toy(), 0.05)
+        refuse_apart(shared, embedding_l2=0.05)
+    refuse_apart(shared, embedding_l2=0.0, decay_share=0.0)
+    refuse_apart(toy(), embedding_l2=0.05)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
@@ -197,3 +197,21 @@ def test_warmup_rises_linearly_over_its_share_of_the_steps_and_stays_at_1() -> N
     assert [warmup(step, 20, 0.2) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
     assert warmup(0, 20, 0.0) == 1.0
     assert warmup(0, 1, 0.05) == 1.0
+
+
+def test_decay_falls_linearly_over_its_share_of_the_rows_and_never_below_0() -> None:
+    assert [decay(rows, 100, 0.4) for rows in (0, 60, 70, 90, 99, 100, 120)] == [1.0, 1.0, 0.75, 0.25, 0.025, 0.0, 0.0]
+    assert decay(100, 100, 0.0) == decay(0, 100, 1.0) == 1.0
+
+
+def test_both_parts_are_updated_by_their_scaled_rate() -> None:
+    whole, half = toy(), toy()
+    half.load_state_dict(whole.state_dict())
+    before = {name: value.clone() for name, value in whole.state_dict().items()}
+    for network, scale in ((whole, 1.0), (half, 0.5)):
+        optimizer = optimizer_of(network)
+        network(torch.arange(50)).square().sum().backward()
+        optimizer.step(scale, scale)
+    for name, start in before.items():
+        moved, less = (network.state_dict()[name] - start for network in (whole, half))
+        torch.testing.assert_close(less, moved / 2, rtol=1e-3, atol=1e-6)

@@ -41,7 +41,7 @@ def killed_runs(tmp_path, make_partition, params, small_schema):
     }
     job["params"]["model"]["normalization"] = "batch"
     job["params"]["train"]["epochs"] = 2
-    job["params"]["train"]["optimizer"]["embedding_l2"] = 0.01
+    job["params"]["train"]["optimizer"] |= {"embedding_l2": 0.01, "decay_share": 0.5}
     job["params"]["incremental"]["replay"] = {"days": 1, "share": 0.4}
 
     def run(runs) -> list[int]:
