@@ -13,6 +13,7 @@ from mmoe.model.embeddings import HashedTable
 from mmoe.model.network import Network, build_network
 from mmoe.train.distributed import ALONE, Processes
 from mmoe.train.loop import Fit
+from mmoe.train.optim import to_share_out
 from mmoe.train.sharding import Fill, RowBlocks
 from mmoe.train.spec import TrainResult, network_spec
 from mmoe.train.state import STATE, TrainState, model_digest, read_state
@@ -93,7 +94,7 @@ def load_weights(network: Network, path: Path) -> frozenset[str]:
     """All but the tables that the network was built without, whose names it tells. Raises CorruptionError when names or
     shapes are not the network's.
     """
-    apart = frozenset(name for name, parameter in network.named_parameters() if parameter.is_meta)
+    apart = frozenset(to_share_out(network))
     tensors = read_tensors(path, without=apart)
     try:
         if tensors.keys() != network.state_dict().keys() - apart:

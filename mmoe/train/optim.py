@@ -157,13 +157,18 @@ class Optimizer:
 
 def refuse_apart(network: nn.Module, **options: float) -> None:
     """Raises ConfigError where one is not 0 and tables are to be shared out, whose own optimizer does not know it."""
-    apart = [name for name, parameter in network.named_parameters() if parameter.is_meta]
+    apart = to_share_out(network)
     for name, value in options.items():
         if value and apart:
             raise ConfigError(
                 f"train.optimizer.{name}={value:g}: {apart[0]} is shared out over the processes, and such tables "
                 "do not know it; set it to 0, or unset MMOE_SHARD_ROWS."
             )
+
+
+def to_share_out(network: nn.Module) -> list[str]:
+    """The tables that no process is to hold whole: they have no values yet."""
+    return [name for name, parameter in network.named_parameters() if parameter.is_meta]
 
 
 def warmup(step: int, steps: int, share: float) -> float:

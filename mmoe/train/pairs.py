@@ -89,5 +89,7 @@ def group_places(values_TB: Tensor, groups_B: Tensor, groups: int) -> Tensor:
 
 
 def sorted_integers(keys: Tensor) -> Tensor:
-    """Ascending along the last dimension. On a CPU by numpy, which takes a tenth of the time, as no places go along."""
+    """Ascending along the last dimension. On a CPU by numpy, which has no places to sort along: half of torch's time
+    for rows of 4,096, or of 1,024 where the caches are cold, as within a step.
+    """
     return torch.sort(keys).values if keys.is_cuda else torch.from_numpy(np.sort(keys.numpy()))

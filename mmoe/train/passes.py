@@ -14,7 +14,7 @@ from mmoe.lake.reader import Partition
 from mmoe.model.network import Network
 from mmoe.train.device import Precision, fed, outputs_in
 from mmoe.train.distributed import Processes
-from mmoe.train.optim import Optimizer
+from mmoe.train.optim import Optimizer, to_share_out
 from mmoe.train.progressive import aucs, counted, no_rows
 from mmoe.train.state import PassPoint
 
@@ -107,8 +107,7 @@ def refuse_unjudged(network: Network, patience: int, held_out: HeldOut | None) -
             f"train.patience={patience}: no rows are held out to judge passes on; set window.catch_up_days to 1 "
             "or more, or calibration.kind to platt or isotonic, or drop it."
         )
-    apart = [name for name, parameter in network.named_parameters() if parameter.is_meta]
-    if apart:
+    if apart := to_share_out(network):
         raise ConfigError(
             f"train.patience={patience}: {apart[0]} is shared out over the processes, and such tables are not kept "
             "twice; drop it, or unset MMOE_SHARD_ROWS."
