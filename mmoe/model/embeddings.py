@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmoe.model.inputs import Inputs
 from mmoe.model.linear import aligned
+from mmoe.model.table_rows import look_up
 
 INIT_STD = 0.01
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ class Lookup(HashedTable):
     """One row for each feature. ids (B, all features) → (B, F·W)."""
 
     def forward(self, ids: Tensor) -> Tensor:
-        return F.embedding(self.rows(ids), self.weight, sparse=True).flatten(1)
+        return look_up(self.weight, self.rows(ids)).flatten(1)
 
     def rows(self, ids: Tensor) -> Tensor:
         """(B, F) of the table."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from mmoe.errors import ConfigError
+from mmoe.model.table_rows import put, taken
 
 EPSILON = 1e-10
 BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
@@ -33,13 +34,13 @@ class RowwiseAdagrad:
             if parameter.grad is None:
                 continue
             rows, gradient = sum_by_row(parameter.grad)
-            weights = parameter.index_select(0, rows)
+            weights = taken(parameter.detach(), rows)
             if self.l2:
                 gradient = gradient.add(weights, alpha=self.l2)
             sums = self.sums[name].index_select(0, rows) + gradient.square().mean(dim=1)
             self.sums[name].index_copy_(0, rows, sums)
             update = gradient * (-self.lr * scale / (sums.sqrt() + EPSILON)).unsqueeze(1)
-            parameter.index_copy_(0, rows, weights.add_(update))  # index_add_ takes twice as long
+            put(parameter, rows, weights.add_(update))
 
 
 def sum_by_row(gradient: Tensor) -> tuple[Tensor, Tensor]:
