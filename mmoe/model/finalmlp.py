@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmoe.model.linear import Linear
+from mmoe.model.linear import Linear, xavier_uniform_
 from mmoe.model.mlp import Mlp
 
 CONTEXT = 16
@@ -44,7 +44,8 @@ class FeatureGate(nn.Module):
 class BilinearFusion(nn.Module):
     """b + w₁ᵀo₁ + w₂ᵀo₂ + Σ_k o₁ₖᵀ W_k o₂ₖ, each output unit with its own weights. (C, B, L), (C, B, R) → (C, B, H).
 
-    Each stream is cut into K chunks. Parameters: C·H·(1 + L + R + L·R/K).
+    Each stream is cut into K chunks. Parameters: C·H·(1 + L + R + L·R/K). The W_k start Xavier-uniform for the L·R/K
+    products that an output sums.
     """
 
     def __init__(self, copies: int, left: int, right: int, outputs: int, heads: int) -> None:
@@ -53,6 +54,7 @@ class BilinearFusion(nn.Module):
         self.left = Linear(copies, left, outputs)
         self.right = Linear(copies, right, outputs, bias=False)
         self.cross = Linear(copies * heads, left // heads, outputs * (right // heads), bias=False)
+        xavier_uniform_(self.cross.weight, left * right // heads, outputs)
 
     def forward(self, left_CBL: Tensor, right_CBR: Tensor) -> Tensor:
         copies, rows, width = left_CBL.shape

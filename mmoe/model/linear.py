@@ -20,6 +20,12 @@ def aligned(width: int) -> int:
     return -(-width // ALIGNMENT) * ALIGNMENT
 
 
+def xavier_uniform_(weight: Tensor, inputs: int, outputs: int) -> None:
+    """Draw from ±√(6 / (inputs + outputs)), what one output sums and what one input feeds (Glorot and Bengio 2010)."""
+    bound = (6 / (inputs + outputs)) ** 0.5
+    nn.init.uniform_(weight, -bound, bound)
+
+
 class SharedProduct(torch.autograd.Function):
     """x (B, I), weight (C, I, O), bias (C, 1, O) or None → (C, B, O), ReLU'd if asked: one product of all copies.
 
@@ -71,7 +77,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(copies, inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(copies, 1, outputs)) if bias else None
-        nn.init.uniform_(self.weight, -((6 / (inputs + outputs)) ** 0.5), (6 / (inputs + outputs)) ** 0.5)
+        xavier_uniform_(self.weight, inputs, outputs)
 
     def forward(self, x: Tensor, outputs: int | None = None, *, relu: bool = False) -> Tensor:
         _, rows, columns = self.weight.shape

@@ -15,7 +15,8 @@ from mmoe.model.views import of_view_type
 
 class Towers(nn.Module):
     """(T, B, H) → (T, B) logits, w_tᵀ MLP_t(h_t) + b_t. With view types, a tower for each head and view type, of
-    which a row takes its own: V times the parameters and FLOPs.
+    which a row takes its own: V times the parameters and FLOPs. A mixture of one number and no dense layer: w_t starts
+    at 1, as such a number is a logit already, whose pace a random factor would set.
     """
 
     def __init__(
@@ -26,6 +27,8 @@ class Towers(nn.Module):
         copies = heads * (view_types or 1)
         self.hidden = Mlp(copies, width, hidden, dropout=dropout)
         self.output = Linear(copies, hidden[-1] if hidden else width, 1)
+        if width == 1 and not hidden:
+            nn.init.ones_(self.output.weight)
 
     def forward(self, mixtures_TBH: Tensor, view_type_B: Tensor) -> Tensor:
         if self.view_types is None:

@@ -12,6 +12,7 @@ from torch import nn
 from mmoe.errors import ConfigError
 from mmoe.model.cross import residual_product
 from mmoe.model.experts import Experts, build_expert
+from mmoe.model.finalmlp import BilinearFusion
 from mmoe.model.norms import running_statistics
 from mmoe.model_config import ExpertConfig
 from mmoe.parsing import parse
@@ -238,6 +239,17 @@ def test_an_expert_equals_its_papers_equation_row_by_row(name: str, normalized: 
         weights = weights_of(module, copy)
         expected = np.stack([REFERENCES[config.kind](weights, config, row) for row in x.numpy()])
         np.testing.assert_allclose(outputs[copy].detach().numpy(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("outputs", [1, 64])
+def test_a_fusion_starts_at_its_streams_scale_however_few_numbers_it_gives(outputs: int) -> None:
+    """A variance of 2n / (n + H) from each sum of n products of unit variance (Glorot and Bengio 2010). Drawn as for
+    the 80 inputs of a chunk, the 8,000 products of one number had a standard deviation of 13."""
+    torch.manual_seed(5)
+    fusion = BilinearFusion(1, 400, 100, outputs, heads=5)
+    fused = fusion(torch.randn(1, 4000, 400), torch.randn(1, 4000, 100))
+    variance = sum(2 * products / (products + outputs) for products in (400, 100, 400 * 100 // 5))
+    assert float(fused.detach().std()) == pytest.approx(variance**0.5, rel=0.1)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

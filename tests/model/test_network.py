@@ -145,6 +145,15 @@ def test_one_expert_makes_a_shared_bottom_without_gates() -> None:
     torch.testing.assert_close(network(batch)["save"], expected)
 
 
+def test_a_mixture_of_one_number_starts_as_the_logit() -> None:
+    one = (ExpertConfig(kind="finalmlp", hidden=HIDDEN, fusion_outputs=1),)
+    config = ModelConfig(experts=one, embedding_dim=4, tower_hidden=())
+    network, batch = build_network(replace(spec(), config=config), seed=1), random_inputs(6)
+    number = network.experts(network.embeddings(batch))[0].squeeze(1)
+    for logits in network(batch).values():
+        torch.testing.assert_close(logits, number)
+
+
 def test_the_view_type_reaches_logits_and_gates() -> None:
     network, batch = build_network(spec(), seed=1), random_inputs(6)
     moved = batch._replace(view_type_B=(batch.view_type_B + 1) % 3)
