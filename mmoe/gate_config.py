@@ -26,7 +26,8 @@ class ProfileConfig(Frozen):
     max_calibration_shift: float = Field(gt=0)
     """Largest growth of |log(predicted rate / observed rate)| against the champion's, on each head and slice."""
     max_score_shift: float = Field(default=0.25, gt=0)
-    """Largest population stability index of a head's scores between champion and challenger."""
+    """Largest population stability index of a head's scores between champion and challenger, and between the champion
+    corrected to the observed rate and the challenger: a head fails that exceeds it by both."""
     min_auc: float | None = Field(default=None, gt=0, lt=1)
     """Floor of a primary head's AUC, whatever the champion's."""
     max_normalised_entropy: float | None = Field(default=None, gt=0)

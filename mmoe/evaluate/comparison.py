@@ -11,7 +11,7 @@ from mmoe.evaluate.grouped import rank_in_groups
 from mmoe.evaluate.measure import by_head, measure, ranking_of, slicings
 from mmoe.evaluate.metrics import HeadMetrics
 from mmoe.evaluate.ranking import Cut, Ranking, cut, ratio
-from mmoe.evaluate.shift import score_shift
+from mmoe.evaluate.shift import ScoreShift, score_shift
 from mmoe.evaluate.statistics import (
     Estimate,
     Spread,
@@ -53,8 +53,7 @@ class HeadResult:
     challenger: list[HeadMetrics] = field(default_factory=list)
     calibration: list[Calibration] = field(default_factory=list)
     """Of all rows and each slice that has enough positives."""
-    score_shift: float = 0.0
-    """Population stability index of the scores between champion and challenger."""
+    score_shift: ScoreShift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ def compare_head(comparison: Comparison, head: str, *, with_metrics: bool) -> He
     groups = [paired.group.take(each.rows) for each in ranked]
     grouped = [rank_in_groups(*each) for each in zip(ranked, groups, strict=True)] if with_metrics else []
     facing = Facing.of(ranked[0], ranked[1], groups[1], paired.rows)
-    result = HeadResult(lifts=[], whole=None, score_shift=score_shift(*(each.scores for each in ranked)))
+    result = HeadResult(lifts=[], whole=None, score_shift=shift_of(*ranked))
     for name, slicing in slicings(paired, comparison.slices):
         cuts = [cut(each, slicing.codes, len(slicing.names)) for each in ranked]
         lifts, whole = slice_lifts(comparison, head, name, slicing, facing, *cuts)
@@ -105,6 +104,12 @@ def compare_head(comparison: Comparison, head: str, *, with_metrics: bool) -> He
             for kept, each, found in zip((result.champion, result.challenger), cuts, grouped, strict=True):
                 kept.extend(measure(head, name, slicing, each, found))
     return result
+
+
+def shift_of(champion: Ranking, challenger: Ranking) -> ScoreShift:
+    """Where nothing was observed, or predicted, the champion is left as it is."""
+    observed, predicted = champion.weighted(champion.positive.astype(np.float64)).sum(), champion.promised.sum()
+    return score_shift(champion.scores, challenger.scores, observed / predicted if observed and predicted else 1.0)
 
 
 def slice_lifts(

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmoe.evaluate.comparison import Comparison
 from mmoe.evaluate.metrics import calibration_error, normalised_entropy
+from mmoe.evaluate.shift import ScoreShift
 from mmoe.evaluate.verdict import Calibration, Finding, Word
 from mmoe.gate_config import ProfileConfig
 
@@ -71,11 +72,12 @@ def judge_calibration(profile: ProfileConfig, found: Calibration, reach: float) 
     )
 
 
-def judge_score_shift(profile: ProfileConfig, head: str, shift: float) -> Finding:
+def judge_score_shift(profile: ProfileConfig, head: str, shift: ScoreShift) -> Finding:
     most = profile.max_score_shift
-    word: Word = "fail" if shift > most else "pass"
+    word: Word = "fail" if shift.unexplained > most else "pass"
     reason = (
-        f"population stability index of the scores {shift:.3f}; {'more than' if shift > most else 'at most'} {most:g}"
+        f"population stability index of the scores {shift.whole:.3f}, {shift.corrected:.3f} from the champion's "
+        f"corrected to the observed rate; {'both more than' if word == 'fail' else 'one of them at most'} {most:g}"
     )
     return Finding(rule="score shift", head=head, verdict=word, reason=reason)
 

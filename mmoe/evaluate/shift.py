@@ -1,12 +1,14 @@
 """How far two distributions have moved apart, from counts in the same bins."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Counts = Sequence[int] | npt.NDArray[Any]
+Doubles = npt.NDArray[Any]
 SHIFT_BINS = 20
 
 
@@ -19,10 +21,45 @@ def stability_index(before: Counts, after: Counts) -> float:
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def score_shift(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> float:
-    """Stability index over bins of about equal size by `before`; both are sorted, and may differ in length."""
+@dataclass(frozen=True, kw_only=True)
+class ScoreShift:
+    """How far the challenger's scores are from the champion's, as stability indices."""
+
+    whole: float
+    """From the scores as they are."""
+    corrected: float
+    """From the champion's where its probabilities are corrected to the observed rate."""
+
+    @property
+    def unexplained(self) -> float:
+        """What a correction of the champion does not explain. The level of the scores is judged as calibration: without
+        this a challenger would be blamed for a champion that promises more, or less, than happens.
+        """
+        return min(self.whole, self.corrected)
+
+
+def score_shift(before: Doubles, after: Doubles, observed: float = 1.0) -> ScoreShift:
+    """Of logits in bins of about equal size by `before`; both are sorted, and may differ in length.
+
+    observed: rate over the one that `before` predicts.
+    """
     if not len(before):
-        return 0.0
+        return ScoreShift(whole=0.0, corrected=0.0)
     edges = np.unique(np.quantile(before.astype(np.float64), np.linspace(0, 1, SHIFT_BINS + 1)[1:-1]))
-    ends = ([*np.searchsorted(side, edges, side="right"), len(side)] for side in (before, after))
-    return stability_index(*(np.diff(each, prepend=0) for each in ends))
+    bins = counted(before, edges)
+    return ScoreShift(
+        whole=stability_index(bins, counted(after, edges)),
+        corrected=stability_index(bins, counted(after, corrected(edges, observed))),
+    )
+
+
+def counted(values: Doubles, edges: Doubles) -> Counts:
+    """(E + 1,) sorted values between edges (E,)."""
+    return np.diff([*np.searchsorted(values, edges, side="right"), len(values)], prepend=0)
+
+
+def corrected(logits: Doubles, observed: float) -> Doubles:
+    """The logits of `observed` times their probabilities, which end at 1."""
+    with np.errstate(over="ignore", divide="ignore"):
+        probabilities = np.minimum(observed / (1 + np.exp(-logits)), 1.0)
+        return np.asarray(np.log(probabilities) - np.log1p(-probabilities))

@@ -67,6 +67,15 @@ def test_scores_that_move_without_ranking_differently_are_found(calibrated):
     assert verdicts(judge(logits, labels), "score shift") == {("click", None): "pass"}
 
 
+def test_a_challenger_that_corrects_a_champion_which_promises_too_much_has_not_shifted(calibrated):
+    logits, labels = calibrated
+    too_much = logits + np.float32(0.8)
+    result = judge(too_much, labels, logits)
+    assert verdicts(result, "score shift") == {("click", None): "pass"}
+    assert verdicts(judge(logits, labels, too_much), "score shift") == {("click", None): "fail"}
+    assert verdicts(judge(too_much, labels), "score shift") == {("click", None): "pass"}
+
+
 @pytest.mark.parametrize(
     ("floor", "bound", "verdict"),
     [
