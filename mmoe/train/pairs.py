@@ -7,6 +7,7 @@ These losses are small beside a step, and most of their time is the overhead of 
 models' logits share operations, gradients are written down, and what is of groups, few as they are, is Python's.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,15 +78,22 @@ def group_places(values_TB: Tensor, groups_B: Tensor, groups: int) -> Tensor:
     head_bits = row_bits + 32 + groups.bit_length()
     if head_bits + heads.bit_length() > 63:
         raise TrainingError(f"batch_size: {rows} rows of {groups} view types are too many to rank; take fewer.")
-    head_T1, row_B = (torch.arange(count, device=groups_B.device) for count in (heads, rows))
-    head_T1 = head_T1.unsqueeze(1)
+    codes_TB, before_TB = heads_and_rows(heads, rows, head_bits, groups_B.device)
     bits = (values_TB.detach().float() + 0.0).view(torch.int32)  # + 0.0, as -0.0 equals 0.0
-    codes_TB = (head_T1 << head_bits) + ((groups_B << (32 + row_bits)) + row_B)
+    codes_TB = codes_TB + (groups_B << (32 + row_bits))
     sorted_TB = sorted_integers(codes_TB.add_(bits ^ ((bits >> 31) & 0x7FFFFFFF), alpha=1 << row_bits))
     _, run, lengths = torch.unique_consecutive(sorted_TB.flatten() >> row_bits, return_inverse=True, return_counts=True)
-    middles = (lengths.cumsum(0) - (lengths + 1) / 2).to(values_TB.dtype)
-    places_TB = middles[run].view(heads, rows) - head_T1 * rows
+    middles = lengths.cumsum(0).to(values_TB.dtype).sub_(lengths, alpha=0.5)
+    places_TB = middles[run].view(heads, rows).sub_(before_TB)
     return torch.empty_like(places_TB).scatter_(1, sorted_TB & ((1 << row_bits) - 1), places_TB)
+
+
+@lru_cache(maxsize=8)
+def heads_and_rows(heads: int, rows: int, head_bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(T, B) each head's and row's part of a sort key, and (T, 1) half a place more than all heads before have rows."""
+    head_T1, row_B = (torch.arange(count, device=device) for count in (heads, rows))
+    head_T1 = head_T1.unsqueeze(1)
+    return (head_T1 << head_bits) + row_B, head_T1 * rows + 0.5
 
 
 def sorted_integers(keys: Tensor) -> Tensor:
