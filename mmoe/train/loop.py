@@ -95,6 +95,8 @@ class Loop:
             self._restore(self.checkpoints.read(self._shared, self.group))
             for stream in streams[len(self.passes.points) if self.passes else 0 :]:
                 if self.passes and self.passes.over:
+                    self.rows_planned = self._rows
+                    self._report()
                     break
                 self._learn_all(stream)
                 self._judge()

@@ -24,12 +24,12 @@ DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 def train(small_schema, params, tmp_path):
     """train(partitions, name, held_out=…, epochs=…, patience=…) of a network that overfits in a few passes."""
 
-    def run(partitions, name, *, model=params.model, held_out=None, **change):
+    def run(partitions, name, *, model=params.model, held_out=None, progress=None, **change):
         rates = params.train.optimizer.model_copy(update={"warmup_share": 0.0})
         config = params.train.model_copy(update={"optimizer": rates} | change)
         return train_batch(
             schema=small_schema, model=model, params=params.model_copy(update={"train": config}),
-            partitions=partitions, held_out=held_out, output=tmp_path / name, threads=1,
+            partitions=partitions, held_out=held_out, progress=progress, output=tmp_path / name, threads=1,
         )  # fmt: skip
 
     return run
@@ -37,7 +37,9 @@ def train(small_schema, params, tmp_path):
 
 def test_the_best_pass_is_kept_as_if_there_had_been_none_after_it(train, make_partition, tmp_path) -> None:
     days, held_out = [make_partition(DAY, rows=900)], HeldOut(partition=make_partition(NEXT, rows=3000))
-    patient = train(days, "patient", held_out=held_out, epochs=12, patience=2)
+    told = []
+    patient = train(days, "patient", held_out=held_out, epochs=12, patience=2, progress=told.append)
+    assert told[-1].rows == told[-1].rows_planned < 12 * 900, "whoever listens hears of the end"
     stage = patient.state.stages[0]
     means = [np.mean(list(point.auc.values())) for point in stage.passes]
     best = int(np.argmax(means))
