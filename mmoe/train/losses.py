@@ -23,11 +23,12 @@ from mmoe.train.pairs import group_places, logistic_of_pairs
 DistillationLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def masked_bce(logits_B: Tensor, labels_B: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the rows whose label is not NaN (an immature label is masked, never 0)."""
-    known = ~labels_B.isnan()
-    losses = F.binary_cross_entropy_with_logits(logits_B, labels_B.masked_fill(~known, 0.0), reduction="none")
-    return losses.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
+def masked_bce(logits_TB: Tensor, labels_TB: Tensor) -> Tensor:
+    """(T,) mean binary cross-entropy over the rows whose label is not NaN (an immature label is masked, never 0)."""
+    masked_TB = labels_TB.isnan()
+    losses_TB = F.binary_cross_entropy_with_logits(logits_TB, labels_TB.masked_fill(masked_TB, 0.0), reduction="none")
+    known_T = labels_TB.shape[1] - masked_TB.sum(dim=1)
+    return losses_TB.masked_fill(masked_TB, 0.0).sum(dim=1) / known_T.clamp(min=1)
 
 
 def load_imbalance(gates_TBE: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-# ruff: noqa: N815  (shapes in names)
+# ruff: noqa: N803, N806, N815  (shapes in names)
 """The loss of a batch: cross-entropy of each head's label, distillation from each teacher, balance of the gates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -60,31 +61,42 @@ class Objective:
         """With a `part`, each loss is this process's share of the mean over the whole batch: their sum over processes
         is the loss of the whole, but that pairs, lists and load are of each process's own rows.
         """
-        labels = dict(zip(self.heads, batch.labels_BH.unbind(dim=1), strict=True))
-        task = torch.stack([masked_bce(outputs.logits[head], labels[head]) for head in self.heads])
-        weights = torch.tensor([self.head_weights.get(head, 1.0) for head in self.heads], device=task.device)
-        distilled = self._distilled(outputs.distilled, batch)
+        logits_TB = self._stacked(outputs.logits)
+        task_T = masked_bce(logits_TB, batch.labels_BH.T)
+        alike = outputs.distilled is outputs.logits
+        distilled = self._distilled(logits_TB if alike else self._stacked(outputs.distilled), batch)
         if part is not None:
-            task, distilled = task * part.labelled_T.to(task.device), distilled * part.rows
-        total = task.mul(weights).sum() + distilled
+            task_T, distilled = task_T * part.labelled_T.to(task_T.device), distilled * part.rows
+        total = torch.linalg.vecdot(task_T, self._constants[0].to(task_T.device)) + distilled
         if self.balance and outputs.gates_TBE is not None:
             total = total + self.balance * load_imbalance(outputs.gates_TBE) * (part.rows if part else 1.0)
-        return Losses(total=total, task=task.detach(), distillation=distilled.detach())
+        return Losses(total=total, task=task_T.detach(), distillation=distilled.detach())
 
-    def _distilled(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        device = batch.labels_BH.device
-        total = torch.zeros((), device=device)
+    def _stacked(self, logits: Mapping[str, Tensor]) -> Tensor:
+        return torch.stack([logits[head] for head in self.heads])
+
+    @cached_property
+    def _constants(self) -> Tensor:
+        """(3, T) each head's weight, and those of its distillation and its temperature."""
+        distillation = self.distillation or DistillationConfig()
+        return torch.tensor(
+            [
+                [self.head_weights.get(head, 1.0) for head in self.heads],
+                [distillation.head_weights.get(head, distillation.weight) for head in self.heads],
+                [distillation.head_temperatures.get(head, distillation.temperature) for head in self.heads],
+            ]
+        )
+
+    def _distilled(self, student_TB: Tensor, batch: Batch) -> Tensor:
+        total = student_TB.new_zeros(())
         if self.distillation is None or not self.teacher_weights:
             return total
-        config = self.distillation
-        groups = lists(batch) if config.loss in LISTWISE else batch.inputs.view_type_B
-        student = torch.stack([logits[head] for head in self.heads])
-        weights = torch.tensor([config.head_weights.get(head, config.weight) for head in self.heads], device=device)
-        by_head = [config.head_temperatures.get(head, config.temperature) for head in self.heads]
-        temperatures = torch.tensor(by_head, device=device)
-        for teacher_weight, teacher in zip(self.teacher_weights, batch.teachers_BH, strict=True):
-            losses = distil(config.loss, student, teacher.T, groups, temperatures)
-            total = total + teacher_weight * losses.mul(weights).sum()
+        loss = self.distillation.loss
+        groups_B = lists(batch) if loss in LISTWISE else batch.inputs.view_type_B
+        _, weights_T, temperatures_T = self._constants.to(student_TB.device)
+        for teacher_weight, teacher_BT in zip(self.teacher_weights, batch.teachers_BH, strict=True):
+            losses_T = distil(loss, student_TB, teacher_BT.T, groups_B, temperatures_T)
+            total = torch.add(total, torch.linalg.vecdot(losses_T, weights_T), alpha=teacher_weight)
         return total
 
 

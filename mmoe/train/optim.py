@@ -1,6 +1,5 @@
 """Row-wise Adagrad for the embedding tables, AdamW for all else, and the learning-rate schedule."""
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -132,12 +131,15 @@ class Optimizer:
         Returns the norm of the dense gradients before clipping; not finite when training has blown up, and then
         nothing is updated.
         """
-        norm = float(nn.utils.clip_grad_norm_(self.dense.values(), self.clip_norm))
-        if not math.isfinite(norm):
-            return norm
+        gradients = [parameter.grad for parameter in self.dense.values() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if not norm.isfinite():
+            return float(norm)
+        if norm > self.clip_norm:  # else nothing is to be scaled
+            nn.utils.clip_grads_with_norm_(self.dense.values(), self.clip_norm, norm)
         self.adamw.step(dense_scale)
         self.adagrad.step(embedding_scale)
-        return norm
+        return float(norm)
 
     def state(self) -> dict[str, Tensor]:
         """Flat tensors to save: adagrad.{parameter}, adamw.{parameter}.{exp_avg, exp_avg_sq, step}."""

@@ -78,22 +78,30 @@ def group_places(values_TB: Tensor, groups_B: Tensor, groups: int) -> Tensor:
     head_bits = row_bits + 32 + groups.bit_length()
     if head_bits + heads.bit_length() > 63:
         raise TrainingError(f"batch_size: {rows} rows of {groups} view types are too many to rank; take fewer.")
-    codes_TB, before_TB = heads_and_rows(heads, rows, head_bits, groups_B.device)
+    codes_TB, places_TB = heads_and_rows(heads, rows, head_bits, groups_B.device)
     bits = (values_TB.detach().float() + 0.0).view(torch.int32)  # + 0.0, as -0.0 equals 0.0
     codes_TB = codes_TB + (groups_B << (32 + row_bits))
     sorted_TB = sorted_integers(codes_TB.add_(bits ^ ((bits >> 31) & 0x7FFFFFFF), alpha=1 << row_bits))
-    _, run, lengths = torch.unique_consecutive(sorted_TB.flatten() >> row_bits, return_inverse=True, return_counts=True)
-    middles = lengths.cumsum(0).to(values_TB.dtype).sub_(lengths, alpha=0.5)
-    places_TB = middles[run].view(heads, rows).sub_(before_TB)
+    values = (sorted_TB >> row_bits).flatten()
+    if (values[1:] == values[:-1]).any():  # seldom, and dear to look after
+        places_TB = mean_places(values).view(heads, rows) - places_TB.new_tensor(
+            [[head * rows] for head in range(heads)]
+        )
     return torch.empty_like(places_TB).scatter_(1, sorted_TB & ((1 << row_bits) - 1), places_TB)
 
 
 @lru_cache(maxsize=8)
 def heads_and_rows(heads: int, rows: int, head_bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(T, B) each head's and row's part of a sort key, and (T, 1) half a place more than all heads before have rows."""
+    """(T, B) each head's and row's part of a sort key, and (T, B) the places 0 … B − 1."""
     head_T1, row_B = (torch.arange(count, device=device) for count in (heads, rows))
-    head_T1 = head_T1.unsqueeze(1)
-    return (head_T1 << head_bits) + row_B, head_T1 * rows + 0.5
+    return (head_T1.unsqueeze(1) << head_bits) + row_B, row_B.float().repeat(heads, 1)
+
+
+def mean_places(ascending: Tensor) -> Tensor:
+    """(N,) place of each value; equal ones share the mean of theirs."""
+    _, run, lengths = torch.unique_consecutive(ascending, return_inverse=True, return_counts=True)
+    middles: Tensor = lengths.cumsum(0) - (lengths + 1) / 2
+    return middles[run]
 
 
 def sorted_integers(keys: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from mmoe.model.network import Network
 from mmoe.train.device import Precision, fed, outputs_in
 from mmoe.train.distributed import Processes
 from mmoe.train.optim import Optimizer, to_share_out
-from mmoe.train.progressive import aucs, counted, no_rows
+from mmoe.train.progressive import aucs, count, no_rows
 from mmoe.train.state import PassPoint
 
 
@@ -83,7 +83,7 @@ class Passes:
         with torch.no_grad():
             for batch in fed(self.batches(), device):
                 logits = outputs_in(network, batch, bfloat16=precision == "bfloat16").logits
-                rows += counted(logits, batch.labels_BH, network.heads)
+                count(rows, logits, batch.labels_BH, network.heads)
         network.train()
         return rows
 

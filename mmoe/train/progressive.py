@@ -18,15 +18,15 @@ def no_rows(heads: int) -> Tensor:
     return torch.zeros(heads, 2, BINS, dtype=torch.int64)
 
 
-def counted(logits: Mapping[str, Tensor], labels_BT: Tensor, heads: Sequence[str]) -> Tensor:
-    """(T, 2, N) rows of a batch by head, label and bin of the logit; a label that is not final (NaN) is not counted."""
+def count(rows_T2N: Tensor, logits: Mapping[str, Tensor], labels_BT: Tensor, heads: Sequence[str]) -> None:
+    """Add a batch's rows by head, label and bin of the logit; a label that is not final (NaN) is not counted."""
     logits_TB = torch.stack([logits[head].detach().float() for head in heads])
-    bin_TB = (logits_TB * BINS_A_UNIT + BINS / 2).clamp(0, BINS - 1).long()
+    bin_TB = logits_TB.mul_(BINS_A_UNIT).add_(BINS / 2).clamp_(0, BINS - 1).long()
     labels_TB = labels_BT.T
-    final_TB = ~labels_TB.isnan()
     head_T1 = torch.arange(len(heads), device=logits_TB.device).unsqueeze(1)
-    cell_TB = (2 * head_T1 + labels_TB.nan_to_num().long()) * BINS + bin_TB
-    return torch.bincount(cell_TB[final_TB], minlength=len(heads) * 2 * BINS).view(len(heads), 2, BINS).cpu()
+    cell_TB = bin_TB.add_(2 * head_T1 + labels_TB.nan_to_num().long(), alpha=BINS)
+    final_TB = labels_TB == labels_TB
+    rows_T2N.view(-1).index_add_(0, cell_TB.flatten().cpu(), final_TB.long().flatten().cpu())
 
 
 def aucs(rows_T2N: Tensor, heads: Sequence[str]) -> dict[str, float | None]:

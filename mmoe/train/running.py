@@ -1,4 +1,4 @@
-# ruff: noqa: N803, N806  (shapes in names)
+# ruff: noqa: N803  (shapes in names)
 """The loss curve of a training, and what its next point is made of: sums alone, which a checkpoint can hold.
 
 Shapes: T heads, E experts.
@@ -14,7 +14,7 @@ from mmoe.model.gates import effective_experts, entropy
 from mmoe.model.network import Outputs
 from mmoe.train.distributed import Processes
 from mmoe.train.objective import Losses
-from mmoe.train.progressive import aucs, counted, no_rows
+from mmoe.train.progressive import aucs, count, no_rows
 from mmoe.train.state import CurvePoint, GatePoint
 
 
@@ -31,7 +31,9 @@ class Running:
         """Of each head's loss, the distillation loss, the total, and the steps."""
         self._rows = no_rows(len(self.heads))
         self._gates: Tensor | None = None
-        """(T, 2) mean entropy and effective experts in the last batch."""
+        """(T, 2) mean entropy and effective experts in the last batch, as a checkpoint had them."""
+        self._gates_TBE: Tensor | None = None
+        """Of the last batch, where there has been one since."""
 
     def add(self, losses: Losses) -> None:
         """A step's losses, over all processes."""
@@ -40,11 +42,16 @@ class Running:
 
     def see(self, outputs: Outputs, batch: Batch) -> None:
         """What the network said of this process's rows."""
-        self._rows += counted(outputs.logits, batch.labels_BH, self.heads)
-        if outputs.gates_TBE is not None:
-            gates_TBE = outputs.gates_TBE.detach()
-            used = entropy(gates_TBE).mean(dim=1), effective_experts(gates_TBE.mean(dim=1))
-            self._gates = torch.stack(used, dim=1).cpu()
+        count(self._rows, outputs.logits, batch.labels_BH, self.heads)
+        self._gates_TBE = None if outputs.gates_TBE is None else outputs.gates_TBE.detach()
+
+    @property
+    def gates(self) -> Tensor | None:
+        """(T, 2) mean entropy and effective experts in the last batch; None without gates."""
+        if self._gates_TBE is None:
+            return self._gates
+        used = entropy(self._gates_TBE).mean(dim=1), effective_experts(self._gates_TBE.mean(dim=1))
+        return torch.stack(used, dim=1).cpu()
 
     @property
     def empty(self) -> bool:
@@ -64,7 +71,7 @@ class Running:
                 rows=rows,
                 task=task,
                 distillation=distillation if self.distilled else None,
-                gates=None if self._gates is None else gate_points(self._gates, self.heads),
+                gates=None if (gates := self.gates) is None else gate_points(gates, self.heads),
                 auc=aucs(group.summed(self._rows), self.heads),
             )
         )
@@ -73,7 +80,7 @@ class Running:
     def state(self, group: Processes) -> dict[str, Tensor]:
         """What is not in the points yet, by name, over all processes."""
         state = {"sums": self._sums, "rows": group.summed(self._rows)}
-        return state if self._gates is None else state | {"gates": self._gates}
+        return state if (gates := self.gates) is None else state | {"gates": gates}
 
     def load_state(self, state: Mapping[str, Tensor], points: Sequence[CurvePoint], group: Processes) -> None:
         """The first process goes on with the rows that all have counted."""

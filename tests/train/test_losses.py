@@ -262,7 +262,7 @@ def test_pointwise_losses_follow_their_formulas() -> None:
 
 def test_a_null_label_is_masked_and_not_taken_for_0() -> None:
     logits = torch.tensor([0.5, -1.0, 2.0, 0.1], dtype=torch.float64, requires_grad=True)
-    loss = masked_bce(logits, torch.tensor([1.0, NAN, 0.0, NAN], dtype=torch.float64))
+    loss = masked_bce(logits.unsqueeze(0), torch.tensor([[1.0, NAN, 0.0, NAN]], dtype=torch.float64)).squeeze()
     p = logits.sigmoid()
     torch.testing.assert_close(loss, -(p[0].log() + (1 - p[2]).log()) / 2)
     loss.backward()
@@ -272,7 +272,7 @@ def test_a_null_label_is_masked_and_not_taken_for_0() -> None:
 
 def test_a_batch_of_null_labels_gives_no_loss_and_no_gradient() -> None:
     logits = torch.randn(4, requires_grad=True)
-    loss = masked_bce(logits, torch.full((4,), NAN))
+    loss = masked_bce(logits.unsqueeze(0), torch.full((1, 4), NAN)).squeeze()
     loss.backward()
     assert loss.item() == 0
     assert torch.equal(logits.grad, torch.zeros(4))
