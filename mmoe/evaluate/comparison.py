@@ -108,7 +108,7 @@ def compare_head(comparison: Comparison, head: str, *, with_metrics: bool) -> He
 
 def shift_of(champion: Ranking, challenger: Ranking) -> ScoreShift:
     """Where nothing was observed, or predicted, the champion is left as it is."""
-    observed, predicted = champion.weighted(champion.positive.astype(np.float64)).sum(), champion.promised.sum()
+    observed, predicted = champion.weighted(champion.positive).sum(), champion.promised.sum()
     return score_shift(champion.scores, challenger.scores, observed / predicted if observed and predicted else 1.0)
 
 

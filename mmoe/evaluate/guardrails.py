@@ -77,7 +77,7 @@ def judge_score_shift(profile: ProfileConfig, head: str, shift: ScoreShift) -> F
     word: Word = "fail" if shift.unexplained > most else "pass"
     reason = (
         f"population stability index of the scores {shift.whole:.3f}, {shift.corrected:.3f} from the champion's "
-        f"corrected to the observed rate; {'both more than' if word == 'fail' else 'one of them at most'} {most:g}"
+        f"corrected to the observed rate; the lower is {'more than' if word == 'fail' else 'at most'} {most:g}"
     )
     return Finding(rule="score shift", head=head, verdict=word, reason=reason)
 

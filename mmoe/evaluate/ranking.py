@@ -50,7 +50,7 @@ class Ranking:
         found += np.maximum(against, 0, out=against)
         return self.weighted(found)
 
-    def weighted(self, values: Doubles) -> Doubles:
+    def weighted(self, values: Doubles | Flags) -> npt.NDArray[Any]:
         return values if self.weights is None else values * self.weights
 
 

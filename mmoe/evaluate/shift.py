@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmoe.evaluate.ranking import Floats, probabilities
+
 Counts = Sequence[int] | npt.NDArray[Any]
-Doubles = npt.NDArray[Any]
 SHIFT_BINS = 20
 
 
@@ -38,7 +39,7 @@ class ScoreShift:
         return min(self.whole, self.corrected)
 
 
-def score_shift(before: Doubles, after: Doubles, observed: float = 1.0) -> ScoreShift:
+def score_shift(before: Floats, after: Floats, observed: float = 1.0) -> ScoreShift:
     """Of logits in bins of about equal size by `before`; both are sorted, and may differ in length.
 
     observed: rate over the one that `before` predicts.
@@ -53,13 +54,13 @@ def score_shift(before: Doubles, after: Doubles, observed: float = 1.0) -> Score
     )
 
 
-def counted(values: Doubles, edges: Doubles) -> Counts:
+def counted(values: Floats, edges: Floats) -> Counts:
     """(E + 1,) sorted values between edges (E,)."""
     return np.diff([*np.searchsorted(values, edges, side="right"), len(values)], prepend=0)
 
 
-def corrected(logits: Doubles, observed: float) -> Doubles:
+def corrected(logits: Floats, observed: float) -> Floats:
     """The logits of `observed` times their probabilities, which end at 1."""
-    with np.errstate(over="ignore", divide="ignore"):
-        probabilities = np.minimum(observed / (1 + np.exp(-logits)), 1.0)
-        return np.asarray(np.log(probabilities) - np.log1p(-probabilities))
+    promised = np.minimum(observed * probabilities(logits), 1.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(promised) - np.log1p(-promised))

@@ -1,5 +1,6 @@
 """Row-wise Adagrad for the embedding tables, AdamW for all else, and the learning-rate schedule."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -132,14 +133,15 @@ class Optimizer:
         nothing is updated.
         """
         gradients = [parameter.grad for parameter in self.dense.values() if parameter.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if not norm.isfinite():
-            return float(norm)
+        total_norm = nn.utils.get_total_norm(gradients)
+        norm = float(total_norm)  # the one wait for a GPU
+        if not math.isfinite(norm):
+            return norm
         if norm > self.clip_norm:  # else nothing is to be scaled
-            nn.utils.clip_grads_with_norm_(self.dense.values(), self.clip_norm, norm)
+            nn.utils.clip_grads_with_norm_(self.dense.values(), self.clip_norm, total_norm)
         self.adamw.step(dense_scale)
         self.adagrad.step(embedding_scale)
-        return float(norm)
+        return norm
 
     def state(self) -> dict[str, Tensor]:
         """Flat tensors to save: adagrad.{parameter}, adamw.{parameter}.{exp_avg, exp_avg_sq, step}."""

@@ -25,7 +25,7 @@ def count(rows_T2N: Tensor, logits: Mapping[str, Tensor], labels_BT: Tensor, hea
     labels_TB = labels_BT.T
     head_T1 = torch.arange(len(heads), device=logits_TB.device).unsqueeze(1)
     cell_TB = bin_TB.add_(2 * head_T1 + labels_TB.nan_to_num().long(), alpha=BINS)
-    final_TB = labels_TB == labels_TB
+    final_TB = ~labels_TB.isnan()
     rows_T2N.view(-1).index_add_(0, cell_TB.flatten().cpu(), final_TB.long().flatten().cpu())
 
 
