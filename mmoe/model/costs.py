@@ -19,7 +19,7 @@ class PartCost:
     part: str
     parameters: int
     flops: int
-    """Of the matrix products of one row's serving pass; a multiplication and an addition are two."""
+    """Of the products of one row's serving pass, the mixture's sums too; a multiplication and an addition are two."""
 
 
 def part_costs(spec: NetworkSpec) -> tuple[PartCost, ...]:
@@ -40,8 +40,9 @@ def part_costs(spec: NetworkSpec) -> tuple[PartCost, ...]:
         module = getattr(network, name)
         if module is not None:
             parts.append(cost(name, module, name))
-    mixture = counted["Global"] // ROWS - sum(part.flops for part in parts)
-    return (*parts, PartCost(part="mixture", parameters=0, flops=mixture))
+    mixed = len(spec.config.experts) if network.gates is not None else 0
+    sums = 2 * len(spec.heads) * mixed * spec.config.experts[0].outputs  # no matrix products, which alone are counted
+    return (*parts, PartCost(part="mixture", parameters=0, flops=sums))
 
 
 def expert_groups(network: Network) -> list[tuple[str, nn.Module]]:

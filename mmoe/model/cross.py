@@ -38,7 +38,7 @@ def residual_product(x: Tensor, x0: Tensor, u: Tensor) -> Tensor:
 class Cross(nn.Module):
     """One cross layer, x₊ = x₀ ⊙ (W x + b) + x; with a rank, W = U Vᵀ. (C, B, D), (C, B, D) → (C, B, D).
 
-    Columns of zeros beyond D stay zeros.
+    Columns beyond D, of ones and then of zeros (see Linear), stay what they are.
     Parameters: C·(D² + D), or C·(2·D·R + D) with a rank.
     """
 
@@ -112,7 +112,8 @@ class Dcn(nn.Module):
         for cross in self.crosses:
             x = cross(x0_CBD, x)
         if self.beside is not None:
-            x = torch.cat([x[..., : self.width], self.beside(x0_CBD)], dim=-1)
+            features, beyond = torch.tensor_split(x, [self.width], dim=-1)
+            x = torch.cat([features, self.beside(x0_CBD), beyond], dim=-1)
         deep: Tensor = self.deep(x)
         return deep
 

@@ -96,8 +96,8 @@ class Pool(HashedTable):
 
 
 class Embeddings(nn.Module):
-    """Inputs → (B, D) float32: embeddings by width, pooled bags by width, numeric values, missing flags. From 256 rows
-    on, columns of zeros follow up to `aligned(D)`.
+    """Inputs → (B, D): embeddings by width, pooled bags by width, numeric values, missing flags. From 256 rows on, a
+    column of ones and columns of zeros follow up to `aligned(D)`: products read them fast, and biases with them.
 
     categorical and bags give (buckets, width) per feature; every table has one more row, for a missing value.
     The view type is one more categorical feature, of width `view_width`; with 0 there is none.
@@ -132,7 +132,8 @@ class Embeddings(nn.Module):
         self.columns = columns
         """Which of the D columns hold a feature: by feature, in the order categorical, view type, bags, numeric."""
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Inputs, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Of this dtype; what is looked up or scaled is so in float32."""
         view_type = [inputs.view_type_B.unsqueeze(1)] if self.view_type else []
         ids = torch.cat([inputs.categorical_BF, *view_type], dim=1)
         looked_up = [table(ids) for table in self.tables]
@@ -140,8 +141,9 @@ class Embeddings(nn.Module):
         scaled = inputs.numeric_BN.clamp(-CLIP, CLIP) * self.numeric_scale
         numeric = [scaled, *([inputs.missing_BN] if self.missing_flags else [])]
         padding = aligned(self.width) - self.width if len(ids) >= ALIGNED_ROWS else 0
-        zeros = numeric[0].new_zeros(len(ids), padding)
-        features_BD = torch.cat([*looked_up, *pooled, *numeric, zeros], dim=1)
+        beyond = numeric[0].new_zeros(len(ids), padding)
+        beyond[:, :1] = 1.0
+        features_BD = torch.cat([part.to(dtype) for part in (*looked_up, *pooled, *numeric, beyond)], dim=1)
         assert features_BD.shape[1] == self.width + padding
         return features_BD
 

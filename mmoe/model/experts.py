@@ -57,12 +57,13 @@ def build_expert(
             return Mlp(copies, width, hidden, dropout=dropout, normalized=normalized)
 
 
-TAKES_ZEROS = ("dcnv2", "mlp")
-"""Kinds to which columns of zeros beyond D make no difference; the others normalise or gate all they read."""
+READS_BEYOND = ("dcnv2", "mlp")
+"""Kinds whose first products take the columns beyond D; the others normalise or gate all they read."""
 
 
 class Experts(nn.Module):
-    """(B, D) → (E, B, H), in the order of the declarations. There may be columns of zeros beyond D."""
+    """(B, D) → (E, B, H), in the order of the declarations. There may be columns beyond D, of ones
+    and then of zeros (see Linear)."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class Experts(nn.Module):
 
     def read(self, features_BD: Tensor, kind: str, copies: int) -> Tensor:
         """What a group reads: all copies the same, which MLPs take as one matrix."""
-        features_BD = features_BD if kind in TAKES_ZEROS else features_BD[:, : self.width]
+        features_BD = features_BD if kind in READS_BEYOND else features_BD[:, : self.width]
         if kind == "mlp":
             return features_BD
         return features_BD.unsqueeze(0) if copies == 1 else features_BD.expand(copies, -1, -1)

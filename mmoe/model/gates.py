@@ -17,7 +17,8 @@ from mmoe.model.views import of_view_type
 
 
 class Gates(nn.Module):
-    """g_t(x) = softmax(W_t MLP_t(x) + b_t) over experts. (B, G) → (T, B, E); parameters T·(G + 1)·E without hidden.
+    """g_t(x) = softmax(W_t MLP_t(x) + b_t) over experts. (B, G) → (T, B, E) float32. Parameters T·(G + 1)·E without
+    hidden.
 
     With view types, a gate for each head and view type, of which a row takes its own: V times the parameters and FLOPs.
     """
@@ -44,28 +45,33 @@ class Gates(nn.Module):
             logits = of_view_type(logits, view_type_B, self.heads)
         if self.training and self.dropout:
             logits = drop_experts(logits, self.dropout)
-        return logits.softmax(dim=-1)
+        experts_apart = logits.transpose(1, 2)  # over a few neighbours a softmax is ten times slower
+        return experts_apart.softmax(dim=1, dtype=torch.float32).transpose(1, 2).contiguous()
 
 
 class Mixture(torch.autograd.Function):
-    """(T, B, E) gates, (E, B, H) experts → (T, B, H), Σ_e g_te ⊙ expert_e. The experts' gradient is summed head by head
-    in their own layout; einsum's makes B tiny products of it, five times as slow.
+    """(T, B, E) gates, (E, B, H) experts → (T, B, H) of the experts' dtype, Σ_e g_te ⊙ expert_e, summed in the gates'.
+    The experts' gradient is summed head by head in their own layout; einsum's makes B tiny products of it, five times
+    as slow.
     """
 
     @staticmethod
     def forward(ctx: Any, gates_TBE: Tensor, experts_EBH: Tensor) -> Tensor:
         ctx.save_for_backward(gates_TBE, experts_EBH)
-        return torch.einsum("tbe,ebh->tbh", gates_TBE, experts_EBH)
+        mixtures_TBH = torch.einsum("tbe,ebh->tbh", gates_TBE, experts_EBH.to(gates_TBE.dtype))
+        return mixtures_TBH.to(experts_EBH.dtype, memory_format=torch.contiguous_format)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         gates_TBE, experts_EBH = ctx.saved_tensors
-        (gradient_TBH,) = gradients
-        of_experts = torch.zeros_like(experts_EBH)
-        for gates_BE, gradient_BH in zip(gates_TBE, gradient_TBH, strict=True):
-            for expert, weight_B in zip(of_experts, gates_BE.unbind(dim=1), strict=True):
-                expert.addcmul_(weight_B.unsqueeze(1), gradient_BH)
-        return torch.einsum("tbh,ebh->tbe", gradient_TBH, experts_EBH), of_experts
+        gradient_TBH = gradients[0].to(gates_TBE.dtype)
+        of_experts = torch.empty_like(experts_EBH)
+        for of_expert, gates_TB in zip(of_experts, gates_TBE.unbind(dim=2), strict=True):
+            sum_BH = torch.zeros_like(gradient_TBH[0])
+            for gates_B, gradient_BH in zip(gates_TB, gradient_TBH, strict=True):
+                sum_BH.addcmul_(gates_B.unsqueeze(1), gradient_BH)
+            of_expert.copy_(sum_BH)
+        return torch.einsum("tbh,ebh->tbe", gradient_TBH, experts_EBH.to(gates_TBE.dtype)), of_experts
 
 
 def mixed(gates_TBE: Tensor, experts_EBH: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ class SharedProduct(torch.autograd.Function):
     """x (B, I), weight (C, I, O), bias (C, 1, O) or None → (C, B, O), ReLU'd if asked: one product of all copies.
 
     Result and gradients are contiguous, as products that read strided copies take up to five times as long; copies are
-    laid apart, and together again, by the pass that computes the ReLU. Products of few outputs are made transposed,
-    which is four times as fast.
+    laid together again by the pass that computes the ReLU's gradient. Products of few outputs
+    are made transposed, which is up to four times as fast.
     """
 
     @staticmethod
@@ -40,8 +40,8 @@ class SharedProduct(torch.autograd.Function):
         flat = weight.transpose(0, 1).flatten(1)
         joined = (flat.t() @ x.t()).t() if copies * width <= NARROW else x @ flat
         joined = joined if bias is None else joined.add_(bias.flatten())
-        joined = joined.relu_() if relu else joined
         result = joined.reshape(-1, copies, width).transpose(0, 1).contiguous()
+        result = result.relu_() if relu else result
         ctx.save_for_backward(x, flat, *([result] if relu else []))
         ctx.biased = bias is not None
         return result
@@ -69,8 +69,9 @@ class Linear(nn.Module):
     (C, B, I) → (C, B, O), or (B, I) → (C, B, O) where all copies read the same x. Parameters: C·(I·O + O), or
     C·I·O without bias; Xavier-uniform weights, zero bias.
 
-    x may have columns of zeros beyond I (see `aligned`), and with `outputs` the result has as many, zeros beyond O.
-    With `relu`, negative results are 0.
+    x may have columns beyond I (see `aligned`), the first of ones and the others of zeros: the bias is then one more
+    row of the weights, and part of the product. With `outputs` the result has as many columns, zeros beyond O. With
+    `relu`, negative results are 0.
     """
 
     def __init__(self, copies: int, inputs: int, outputs: int, *, bias: bool = True) -> None:
@@ -80,10 +81,11 @@ class Linear(nn.Module):
         xavier_uniform_(self.weight, inputs, outputs)
 
     def forward(self, x: Tensor, outputs: int | None = None, *, relu: bool = False) -> Tensor:
-        _, rows, columns = self.weight.shape
+        weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
+        _, rows, columns = weight.shape
         below, beside = x.shape[-1] - rows, (outputs or columns) - columns
-        weight = self.weight.to(x.dtype)
-        bias = None if self.bias is None else self.bias.to(x.dtype)
+        if below and bias is not None:
+            weight, bias, below = torch.cat([weight, bias], dim=1), None, below - 1
         if below or beside:
             weight = F.pad(weight, (0, beside, 0, below))
         if beside and bias is not None:

@@ -61,8 +61,9 @@ class Outputs(NamedTuple):
 class Network(nn.Module):
     """Logits per head. Parameters are float32; see `to_mixed` for serving in bfloat16.
 
-    Under torch.autocast only the experts run in the lower precision: embeddings, gates, mixture and towers stay
-    float32, the form in which mixed precision costs no accuracy.
+    Under torch.autocast all products but each head's last have operands in the lower precision, and sums inside them
+    are float32. Tables, the gates' softmax, the mixture's sums and the logits stay float32: a logit has to tell rows
+    apart that bfloat16's 8 bits do not.
     """
 
     gate_columns: Tensor
@@ -108,14 +109,14 @@ class Network(nn.Module):
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
         """Logits (B,) float32 per head."""
-        dtype = self.expert_dtype(inputs)
+        dtype = self.dtype(inputs)
         with torch.autocast(inputs.numeric_BN.device.type, enabled=False):
             mixtures_TBH, _ = self.mixtures(inputs, dtype)
             return self.by_head(self.towers(mixtures_TBH, inputs.view_type_B))
 
     def outputs(self, inputs: Inputs) -> Outputs:
         """What `forward` gives, with what else training looks at."""
-        dtype = self.expert_dtype(inputs)
+        dtype = self.dtype(inputs)
         with torch.autocast(inputs.numeric_BN.device.type, enabled=False):
             mixtures_TBH, gates_TBE = self.mixtures(inputs, dtype)
             logits = self.by_head(self.towers(mixtures_TBH, inputs.view_type_B))
@@ -126,8 +127,9 @@ class Network(nn.Module):
 
     def mixtures(self, inputs: Inputs, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Each head's mixture Σ_e g_te ⊙ expert_e (T, B, H), and its gates; with one expert, that expert for all."""
-        features_BD = self.embeddings(inputs)
-        experts_EBH = self.experts(features_BD.to(dtype)).float()
+        features_BD = self.embeddings(inputs, dtype)
+        weights = next(self.experts.parameters()).dtype
+        experts_EBH = self.experts(features_BD if weights == torch.float32 else features_BD.to(weights)).to(dtype)
         gates_TBE = self.gate(features_BD, inputs.view_type_B)
         if gates_TBE is None:
             return experts_EBH.expand(len(self.heads), -1, -1), None
@@ -148,16 +150,16 @@ class Network(nn.Module):
         gates_TBE = self.gate(self.embeddings(inputs), inputs.view_type_B)
         return {} if gates_TBE is None else dict(zip(self.heads, gates_TBE.unbind(), strict=True))
 
-    def expert_dtype(self, inputs: Inputs) -> torch.dtype:
-        """What the experts compute in: autocast's choice where it is on, else the type of their weights."""
+    @staticmethod
+    def dtype(inputs: Inputs) -> torch.dtype:
+        """What products compute in: autocast's choice where it is on, else float32."""
         device = inputs.numeric_BN.device.type
-        if torch.is_autocast_enabled(device):
-            return torch.get_autocast_dtype(device)
-        return next(self.experts.parameters()).dtype
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
     def to_mixed(self) -> "Network":
-        """Turn the experts' weights into bfloat16, in place, for serving. Saves the casts of every call. Batch
-        norms stay float32, as running statistics are not to be rounded; they take bfloat16 as it comes.
+        """Turn the experts' weights into bfloat16, in place, for serving: they alone compute in it, as little is to be
+        saved elsewhere with few rows. Batch norms stay float32, as running statistics are not to be rounded; they take
+        bfloat16 as it comes.
         """
         for module in self.experts.modules():
             if not isinstance(module, BatchNorm):

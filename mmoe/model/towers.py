@@ -14,9 +14,9 @@ from mmoe.model.views import of_view_type
 
 
 class Towers(nn.Module):
-    """(T, B, H) → (T, B) logits, w_tᵀ MLP_t(h_t) + b_t. With view types, a tower for each head and view type, of
-    which a row takes its own: V times the parameters and FLOPs. A mixture of one number and no dense layer: w_t starts
-    at 1, as such a number is a logit already, whose pace a random factor would set.
+    """(T, B, H) → (T, B) float32 logits, w_tᵀ MLP_t(h_t) + b_t, the last product in float32. With view types, a tower
+    for each head and view type, of which a row takes its own: V times the parameters and FLOPs. A mixture of one number
+    and no dense layer: w_t starts at 1, as such a number is a logit already, whose pace a random factor would set.
     """
 
     def __init__(
@@ -32,8 +32,8 @@ class Towers(nn.Module):
 
     def forward(self, mixtures_TBH: Tensor, view_type_B: Tensor) -> Tensor:
         if self.view_types is None:
-            logits: Tensor = self.output(self.hidden(mixtures_TBH))
+            logits: Tensor = self.output(self.hidden(mixtures_TBH).float())
         else:
             every = mixtures_TBH.repeat_interleave(self.view_types, dim=0)
-            logits = of_view_type(self.output(self.hidden(every)), view_type_B, self.heads)
+            logits = of_view_type(self.output(self.hidden(every).float()), view_type_B, self.heads)
         return logits.squeeze(-1)

@@ -40,12 +40,14 @@ def test_the_feature_vector_equals_a_lookup_feature_by_feature() -> None:
     assert features.shape == (2, module.width)
 
 
-def test_a_large_batch_has_zeros_up_to_the_alignment_and_the_same_features() -> None:
+def test_a_large_batch_has_a_one_and_zeros_up_to_the_alignment_and_the_same_features() -> None:
     module, rows = embeddings(), ALIGNED_ROWS
     batch = inputs([[5, 0, 6]] * rows, [[[1, 7]] * rows, [[3]] * rows], [2] * rows)
     few = inputs([[5, 0, 6]] * 2, [[[1, 7]] * 2, [[3]] * 2], [2] * 2)
     features = module(batch)
-    assert features.shape == (rows, aligned(module.width)) and (features[:, module.width :] == 0).all()
+    beyond = torch.zeros(rows, aligned(module.width) - module.width)
+    beyond[:, 0] = 1
+    assert features.shape == (rows, aligned(module.width)) and torch.equal(features[:, module.width :], beyond)
     torch.testing.assert_close(features[:1, : module.width - 4], module(few)[:1, :-4])
 
 

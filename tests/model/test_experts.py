@@ -335,17 +335,20 @@ def test_dropout_acts_in_training_only(config: ExpertConfig, dropout: float) -> 
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_columns_of_zeros_beyond_the_features_change_neither_outputs_nor_gradients(config: ExpertConfig) -> None:
+def test_a_one_and_zeros_beyond_the_features_change_neither_outputs_nor_gradients(config: ExpertConfig) -> None:
     torch.manual_seed(4)
     declared = [config, ExpertConfig(kind="mlp", hidden=(12, config.outputs)), config]
     experts = Experts(declared, WIDTH, dropout=0.0, columns=COLUMNS).double()
+    for parameter in experts.parameters():
+        nn.init.normal_(parameter, std=0.3)  # biases start at 0, which would hide where they are added
     features = torch.randn(9, WIDTH, dtype=torch.float64, requires_grad=True)
     narrow = experts(features)
-    wide = experts(nn.functional.pad(features, (0, 6)))
+    one = torch.ones(9, 1, dtype=torch.float64)
+    wide = experts(torch.cat([features, one, torch.zeros(9, 5, dtype=torch.float64)], dim=1))
     torch.testing.assert_close(wide, narrow)
     leaves = [features, *experts.parameters()]
-    for one, other in zip(*(torch.autograd.grad(each.sin().sum(), leaves) for each in (narrow, wide)), strict=True):
-        torch.testing.assert_close(other, one)
+    found, expected = (torch.autograd.grad(each.sin().sum(), leaves) for each in (wide, narrow))
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_residual_product_has_the_gradient_of_its_equation() -> None:

@@ -53,10 +53,24 @@ def test_the_copies_start_different_and_within_the_xavier_bound() -> None:
     assert weight.abs().max() > 0.9 * (6 / 90) ** 0.5
 
 
-def test_zeros_beyond_the_inputs_change_nothing_and_outputs_may_be_followed_by_zeros() -> None:
-    for layer in (Linear(2, 5, 4), Linear(2, 5, 4, bias=False)):
-        x = torch.randn(2, 7, 5)
-        wide = layer(nn.functional.pad(x, (0, 3)), outputs=6)
-        torch.testing.assert_close(wide[..., :4], layer(x))
-        assert (wide[..., 4:] == 0).all()
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("beyond", [1, 3])
+@pytest.mark.parametrize("copies", [(), (2,)], ids=["shared", "apart"])
+def test_a_one_and_zeros_beyond_the_inputs_change_nothing_and_outputs_may_be_followed_by_zeros(
+    bias: bool, beyond: int, copies: tuple[int, ...]
+) -> None:
+    layer, x = Linear(2, 5, 4, bias=bias), torch.randn(*copies, 7, 5)
+    if layer.bias is not None:
+        nn.init.normal_(layer.bias)
+    one_and_zeros = torch.zeros(*copies, 7, beyond)
+    one_and_zeros[..., 0] = 1
+    wide, narrow = layer(torch.cat([x, one_and_zeros], dim=-1), outputs=6), layer(x)
+    torch.testing.assert_close(wide[..., :4], narrow)
+    assert (wide[..., 4:] == 0).all()
+    leaves = list(layer.parameters())
+    found, expected = (torch.autograd.grad(y.sin().sum(), leaves) for y in (wide, narrow))
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_next_multiple_of_a_cache_line() -> None:
     assert [aligned(width) for width in (1, 16, 490, 496)] == [16, 16, 496, 496]

@@ -52,7 +52,7 @@ def batch(rows: int) -> Batch:
 def test_no_part_of_a_step_stays_on_the_cpu_when_the_rest_is_elsewhere(monkeypatch) -> None:
     """On the meta device, whose tensors have a shape and no values: a mixture with the CPU's raises."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # there is none for this device
-    monkeypatch.setattr(Network, "expert_dtype", lambda *_: torch.float32)
+    monkeypatch.setattr(Network, "dtype", lambda *_: torch.float32)
     with torch.device("meta"):
         network = build_network(spec(), seed=1).train()
         layout = Layout(categorical=2, numeric=3, heads=2)
