@@ -148,18 +148,8 @@ def click_auc(scorer: Scorer, test: Partition) -> float:
 
 def own_process(root: Path, model: str, threads: int, seed: int) -> dict[str, Any]:
     """`train_rate` in a process of its own, so that memory and threads are its own."""
-    command = [
-        "bench",
-        "train",
-        "--peers-root",
-        str(root),
-        "--threads",
-        str(threads),
-        "--model",
-        model,
-        "--seed",
-        str(seed),
-    ]
+    options = {"--peers-root": root, "--threads": threads, "--model": model, "--seed": seed}
+    command = ["bench", "train", *(str(word) for option in options.items() for word in option)]
     return last_line([sys.executable, "-m", "mmoe", *command], {}, Path.cwd())
 
 
