@@ -129,7 +129,8 @@ class Network(nn.Module):
         """Each head's mixture Σ_e g_te ⊙ expert_e (T, B, H), and its gates; with one expert, that expert for all."""
         features_BD = self.embeddings(inputs, dtype)
         weights = next(self.experts.parameters()).dtype
-        experts_EBH = self.experts(features_BD if weights == torch.float32 else features_BD.to(weights)).to(dtype)
+        experts_EBH = self.experts(features_BD if weights == torch.float32 else features_BD.to(weights))
+        experts_EBH = experts_EBH.to(dtype if self.towers.deep else torch.float32)
         gates_TBE = self.gate(features_BD, inputs.view_type_B)
         if gates_TBE is None:
             return experts_EBH.expand(len(self.heads), -1, -1), None

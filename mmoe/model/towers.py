@@ -26,6 +26,8 @@ class Towers(nn.Module):
         self.heads, self.view_types = heads, view_types
         copies = heads * (view_types or 1)
         self.hidden = Mlp(copies, width, hidden, dropout=dropout)
+        self.deep = bool(hidden)
+        """Whether the mixtures go through more than the last product."""
         self.output = Linear(copies, hidden[-1] if hidden else width, 1)
         if width == 1 and not hidden:
             nn.init.ones_(self.output.weight)

@@ -212,6 +212,17 @@ def test_under_autocast_all_products_but_the_last_run_in_bfloat16(experts: tuple
         torch.testing.assert_close(mixed[head], logits, rtol=0.02, atol=0.02)
 
 
+def test_a_mixture_that_is_the_logit_itself_is_not_rounded_to_bfloat16() -> None:
+    numbers = tuple(ExpertConfig(kind="finalmlp", hidden=HIDDEN, fusion_outputs=1) for _ in range(3))
+    declared = spec(numbers)
+    declared = replace(declared, config=declared.config.model_copy(update={"tower_hidden": ()}))
+    network, batch = build_network(declared, seed=1), random_inputs(300)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = network(batch)
+    for logits in mixed.values():
+        assert (logits != logits.bfloat16()).float().mean() > 0.9
+
+
 def test_experts_alone_serve_in_bfloat16_and_logits_are_at_least_as_near_as_autocasts() -> None:
     network, batch = build_network(spec(), seed=1).eval(), random_inputs(300)
     with torch.no_grad():
