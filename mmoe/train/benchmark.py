@@ -15,6 +15,7 @@ from mmoe.model.experts import Experts, build_expert
 from mmoe.model.network import NetworkSpec, build_network
 from mmoe.model_config import ExpertConfig
 from mmoe.parsing import Frozen
+from mmoe.train.device import Precision, usable_precision
 from mmoe.train.losses import DISTILLATION, LISTWISE, distil
 from mmoe.train.optim import Optimizer
 
@@ -48,6 +49,8 @@ class LossCost(Frozen):
     loss: str
     rows: int
     heads: int
+    precision: Precision
+    """Of the step, as a training has it here by default."""
     milliseconds: float
     share: float
 
@@ -101,10 +104,12 @@ def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
     inputs, heads = blank_inputs(spec, rows), len(spec.heads)
     labels, teacher, temperatures = torch.randint(2, (heads, rows)).float(), torch.randn(heads, rows), torch.ones(heads)
     by_view_type, by_list = torch.randint(spec.view_types, (rows,)), torch.arange(rows) // GROUP_ROWS
+    precision = usable_precision("bfloat16")
 
     def step(name: str | None = None) -> None:
         optimizer.zero_grad()
-        student = torch.stack(list(network.outputs(inputs).logits.values()))
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            student = torch.stack(list(network.outputs(inputs).logits.values()))
         loss = binary_cross_entropy_with_logits(student, labels)
         if name is not None:
             groups = by_list if name in LISTWISE else by_view_type
@@ -115,7 +120,8 @@ def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
     costs = []
     for name in DISTILLATION:
         added, whole = added_time(step, partial(step, name), rounds * PAIRS_A_ROUND)
-        costs.append(LossCost(loss=name, rows=rows, heads=heads, milliseconds=1e3 * added, share=added / whole))
+        measured = {"milliseconds": 1e3 * added, "share": added / whole}
+        costs.append(LossCost(loss=name, rows=rows, heads=heads, precision=precision, **measured))
     return costs
 
 

@@ -8,6 +8,7 @@ import pytest
 from mmoe.model.network import NetworkSpec
 from mmoe.model_config import ExpertConfig, ModelConfig
 from mmoe.train.benchmark import added_time, expert_rate, loss_costs
+from mmoe.train.device import usable_precision
 from mmoe.train.losses import DISTILLATION
 
 
@@ -25,6 +26,7 @@ def test_every_loss_is_timed_beside_a_step() -> None:
     )  # fmt: skip
     costs = loss_costs(spec, rows=64, rounds=2)
     assert [cost.loss for cost in costs] == list(DISTILLATION)
+    assert {cost.precision for cost in costs} == {usable_precision("bfloat16")}
     assert all(math.isfinite(cost.share) and cost.milliseconds * cost.share >= 0 and cost.heads == 2 for cost in costs)
 
 
