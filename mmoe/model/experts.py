@@ -62,8 +62,9 @@ READS_BEYOND = ("dcnv2", "mlp")
 
 
 class Experts(nn.Module):
-    """(B, D) → (E, B, H), in the order of the declarations. There may be columns beyond D, of ones
-    and then of zeros (see Linear)."""
+    """(B, D) → (E, B, H), in the order of the declarations. There may be columns beyond D, of ones and then
+    of zeros (see Linear).
+    """
 
     def __init__(
         self,

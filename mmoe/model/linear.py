@@ -30,8 +30,8 @@ class SharedProduct(torch.autograd.Function):
     """x (B, I), weight (C, I, O), bias (C, 1, O) or None → (C, B, O), ReLU'd if asked: one product of all copies.
 
     Result and gradients are contiguous, as products that read strided copies take up to five times as long; copies are
-    laid together again by the pass that computes the ReLU's gradient. Products of few outputs
-    are made transposed, which is up to four times as fast.
+    laid together again by the pass that computes the ReLU's gradient. Products of few outputs are made transposed,
+    which is up to four times as fast.
     """
 
     @staticmethod

@@ -15,7 +15,7 @@ from mmoe.model.experts import Experts, build_expert
 from mmoe.model.network import NetworkSpec, build_network
 from mmoe.model_config import ExpertConfig
 from mmoe.parsing import Frozen
-from mmoe.train.device import Precision, usable_precision
+from mmoe.train.device import Precision, outputs_in, usable_precision
 from mmoe.train.losses import DISTILLATION, LISTWISE, distil
 from mmoe.train.optim import Optimizer
 
@@ -108,8 +108,8 @@ def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
 
     def step(name: str | None = None) -> None:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            student = torch.stack(list(network.outputs(inputs).logits.values()))
+        outputs = outputs_in(network, inputs, bfloat16=precision == "bfloat16")
+        student = torch.stack(list(outputs.logits.values()))
         loss = binary_cross_entropy_with_logits(student, labels)
         if name is not None:
             groups = by_list if name in LISTWISE else by_view_type
@@ -120,8 +120,8 @@ def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
     costs = []
     for name in DISTILLATION:
         added, whole = added_time(step, partial(step, name), rounds * PAIRS_A_ROUND)
-        measured = {"milliseconds": 1e3 * added, "share": added / whole}
-        costs.append(LossCost(loss=name, rows=rows, heads=heads, precision=precision, **measured))
+        cost = {"milliseconds": 1e3 * added, "share": added / whole}
+        costs.append(LossCost(loss=name, rows=rows, heads=heads, precision=precision, **cost))
     return costs
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 
 from mmoe.data.batch import Batch
+from mmoe.model.inputs import Inputs
 from mmoe.model.network import Network, Outputs
 
 Precision = Literal["bfloat16", "float32"]
@@ -69,10 +70,10 @@ def usable_precision(wanted: Precision, device: torch.device = CPU) -> Precision
     return wanted if native_bfloat16(device) else "float32"
 
 
-def outputs_in(network: Network, batch: Batch, *, bfloat16: bool) -> Outputs:
-    """The network's outputs for a batch on its device, experts in bfloat16 or float32."""
-    with torch.autocast(batch.words.device.type, torch.bfloat16, enabled=bfloat16):
-        return network.outputs(batch.inputs)
+def outputs_in(network: Network, inputs: Inputs, *, bfloat16: bool) -> Outputs:
+    """The network's outputs for rows on its device, in bfloat16 where autocast says so, or in float32."""
+    with torch.autocast(inputs.numeric_BN.device.type, torch.bfloat16, enabled=bfloat16):
+        return network.outputs(inputs)
 
 
 def fed(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:

@@ -90,7 +90,7 @@ def steps(
     objective = Objective(heads=schema.heads, head_weights={})
     for batch in fed(batches, device):
         optimizer.zero_grad()
-        losses = objective(outputs_in(network, batch, bfloat16=bfloat16), batch)
+        losses = objective(outputs_in(network, batch.inputs, bfloat16=bfloat16), batch)
         losses.total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return network.eval()

@@ -148,7 +148,7 @@ class Loop:
         self.optimizer.zero_grad()
         outputs, losses = None, no_losses(len(self.objective.heads))
         if batch is not None:
-            outputs = outputs_in(self.network, batch, bfloat16=self._precision == "bfloat16")
+            outputs = outputs_in(self.network, batch.inputs, bfloat16=self._precision == "bfloat16")
             losses = self.objective(outputs, batch, together.part)
             losses.total.backward()  # type: ignore[no-untyped-call]
         else:

@@ -82,7 +82,7 @@ class Passes:
         network.eval()
         with torch.no_grad():
             for batch in fed(self.batches(), device):
-                logits = outputs_in(network, batch, bfloat16=precision == "bfloat16").logits
+                logits = outputs_in(network, batch.inputs, bfloat16=precision == "bfloat16").logits
                 count(rows, logits, batch.labels_BH, network.heads)
         network.train()
         return rows

@@ -58,7 +58,9 @@ def test_no_part_of_a_step_stays_on_the_cpu_when_the_rest_is_elsewhere(monkeypat
         layout = Layout(categorical=2, numeric=3, heads=2)
         words, rows = torch.zeros(300, layout.width, dtype=torch.int32), torch.arange(300)
     moved = Batch(layout=layout, words=words, after=Position(), bag_values=(rows,), bag_offsets=(rows,))
-    losses = Objective(heads=HEADS, head_weights={}, balance=0.1)(outputs_in(network, moved, bfloat16=False), moved)
+    losses = Objective(heads=HEADS, head_weights={}, balance=0.1)(
+        outputs_in(network, moved.inputs, bfloat16=False), moved
+    )
     assert losses.total.device.type == losses.task.device.type == "meta"
     dense = [parameter for name, parameter in network.named_parameters() if not name.startswith("embeddings.")]
     assert {gradient.device.type for gradient in torch.autograd.grad(losses.total, dense)} == {"meta"}
@@ -84,7 +86,7 @@ def test_a_step_in_bfloat16_is_close_to_one_in_float32_and_leaves_float32_weight
         for _ in range(5):
             optimizer.zero_grad()
             losses = Objective(heads=HEADS, head_weights={})(
-                outputs_in(network, batch(300), bfloat16=bfloat16), batch(300)
+                outputs_in(network, batch(300).inputs, bfloat16=bfloat16), batch(300)
             )
             losses.total.backward()
             optimizer.step()
