@@ -26,6 +26,10 @@ class Batch:
     """Where the stream goes on after this batch."""
     bag_values: tuple[Tensor, ...] = ()
     bag_offsets: tuple[Tensor, ...] = ()
+    spoken: tuple[tuple[int, ...] | None, ...] = ()
+    """Of each teacher, the heads for which it has logits, if it has them on every row; None if it has them on some."""
+    view_type_sizes: tuple[int, ...] | None = None
+    """How many rows there are of each view type, where they stand view type by view type. With a teacher only."""
     identity: pa.Table | None = None
     """event_id and group_id of the rows, when streamed with `with_identity`."""
 
@@ -36,6 +40,8 @@ class Batch:
             words=torch.from_numpy(rows.words),
             bag_values=tuple(torch.from_numpy(bags.values) for bags in rows.bags),
             bag_offsets=tuple(torch.from_numpy(bags.offsets) for bags in rows.bags),
+            spoken=tuple(rows.spoken(teacher) for teacher in range(rows.layout.teachers)),
+            view_type_sizes=rows.view_type_sizes if rows.layout.teachers else None,
             identity=rows.identity,
             after=after,
         )

@@ -119,6 +119,21 @@ class Rows:
     def floats(self) -> Floats:
         return self.words.view(np.float32)
 
+    def spoken(self, teacher: int) -> tuple[int, ...] | None:
+        """The heads for which a teacher has logits, if it has them on every row; None if it has them on some."""
+        silent = np.isnan(self.teacher(teacher)).sum(axis=0)
+        return None if ((silent > 0) & (silent < len(self))).any() else tuple(np.flatnonzero(silent == 0).tolist())
+
+    @property
+    def view_type_sizes(self) -> tuple[int, ...] | None:
+        """How many rows there are of each view type, where they stand view type by view type."""
+        in_order = (self.view_type[1:] >= self.view_type[:-1]).all()
+        return tuple(np.bincount(self.view_type).tolist()) if in_order else None
+
+    def by_view_type(self) -> "Rows":
+        """A copy view type by view type, in which those of one keep their order."""
+        return self.take(np.argsort(self.view_type, kind="stable"))
+
     def take(self, rows: Ints) -> "Rows":
         """A copy of the rows at these positions, in this order."""
         return Rows(

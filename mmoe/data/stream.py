@@ -80,12 +80,17 @@ def _batches(ordered: Iterator[tuple[Rows, Ints]], first: Position, batch_size: 
         begin = first.row if number == first.window else 0
         while (end := begin + batch_size - sum(map(len, rest))) <= len(order):
             taken = concatenate([*rest, rows.take(order[begin:end])])
-            yield Batch.of(taken, Position(epoch=first.epoch, window=number, row=end))
+            yield Batch.of(arranged(taken), Position(epoch=first.epoch, window=number, row=end))
             rest, begin = [], end
         if begin < len(order):
             rest.append(rows.take(order[begin:]))
     if rest:
-        yield Batch.of(concatenate(rest), Position(epoch=first.epoch + 1))
+        yield Batch.of(arranged(concatenate(rest)), Position(epoch=first.epoch + 1))
+
+
+def arranged(batch: Rows) -> Rows:
+    """Distillation compares rows of one view type: beside a teacher's logits they stand together."""
+    return batch.by_view_type() if batch.layout.teachers else batch
 
 
 def _permutation(rows: Rows, seed: tuple[int, ...]) -> Ints:

@@ -18,6 +18,7 @@ from mmoe.parsing import Frozen
 from mmoe.train.device import Precision, outputs_in, usable_precision
 from mmoe.train.losses import DISTILLATION, LISTWISE, distil
 from mmoe.train.optim import Optimizer
+from mmoe.train.pairs import grouped
 
 WARMUP = 3
 GROUP_ROWS = 8
@@ -103,7 +104,8 @@ def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
     optimizer = Optimizer(network, dense_lr=1e-3, embedding_lr=0.05, weight_decay=0.0, clip_norm=10.0)
     inputs, heads = blank_inputs(spec, rows), len(spec.heads)
     labels, teacher, temperatures = torch.randint(2, (heads, rows)).float(), torch.randn(heads, rows), torch.ones(heads)
-    by_view_type, by_list = torch.randint(spec.view_types, (rows,)), torch.arange(rows) // GROUP_ROWS
+    view_types, by_list = torch.randint(spec.view_types, (rows,)), torch.arange(rows) // GROUP_ROWS
+    by_view_type, _ = grouped(view_types)  # as they are streamed beside a teacher's logits
     precision = usable_precision("bfloat16")
 
     def step(name: str | None = None) -> None:
@@ -113,7 +115,7 @@ def loss_costs(spec: NetworkSpec, *, rows: int, rounds: int) -> list[LossCost]:
         loss = binary_cross_entropy_with_logits(student, labels)
         if name is not None:
             groups = by_list if name in LISTWISE else by_view_type
-            loss = loss + distil(name, student, teacher, groups, temperatures).sum()
+            loss = loss + distil(name, student, teacher, groups, temperatures, spoken=range(heads)).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 

@@ -3,24 +3,23 @@
 
 Shapes: B rows, G groups, T heads, E experts.
 
-Distillation losses share one signature, for all heads at once: student and teacher logits (T, B), group codes (B,) and
-temperatures τ (T,); they give a loss (T,) for each head, a mean over the rows that count, and 0 (with a gradient of 0)
-when none does. `distil` calls them with the rows on which the teacher is not silent. Logits are divided by τ and the
-loss is multiplied by τ², so that gradients keep their size (Hinton et al. 2015). Pairwise losses compare rows of the
-same group only, which is the view type; a row alone in its group has no pair and does not count. They carry no level,
-nor does the listwise loss, so the task loss must stay beside them.
+Distillation losses share one signature, for all heads at once: student and teacher logits (T, B), the groups in which
+the rows stand and temperatures τ (T,); they give a loss (T,) for each head, a mean over the rows that count, and 0
+(with a gradient of 0) when none does. `distil` calls them with the rows on which the teacher is not silent. Logits are
+divided by τ and the loss is multiplied by τ², so that gradients keep their size (Hinton et al. 2015). Pairwise losses
+compare rows of the same group only, which is the view type; a row alone in its group has no pair and does not count.
+They carry no level, nor does the listwise loss, so the task loss must stay beside them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmoe.train.pairs import group_places, logistic_of_pairs
+from mmoe.train.pairs import Groups, grouped, logistic_of_pairs, ranks, sloped
 
-DistillationLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+DistillationLoss = Callable[[Tensor, Tensor, Groups, Tensor], Tensor]
 
 
 def masked_bce(logits_TB: Tensor, labels_TB: Tensor) -> Tensor:
@@ -39,90 +38,121 @@ def load_imbalance(gates_TBE: Tensor) -> Tensor:
     return (load_TE.var(dim=1, correction=0) / load_TE.mean(dim=1).square()).mean()
 
 
-def distil(name: str, student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def distil(
+    name: str,
+    student_TB: Tensor,
+    teacher_TB: Tensor,
+    groups: Groups | Tensor,
+    temperature_T: Tensor,
+    *,
+    spoken: Sequence[int] | None = None,
+) -> Tensor:
     """(T,) the loss of this name for each head, over the rows whose teacher logit is not NaN.
 
-    Heads whose teacher speaks on the same rows are one call; elsewhere each head is its own.
+    Groups may be codes (B,) instead, equal for rows of one group, wherever these stand. Where it is known of which
+    heads the teacher speaks, on every row, and that it is silent on the others, `spoken` spares looking for silences.
     """
-    silent_TB = teacher_TB.isnan()
-    if silent_TB.any():
-        if not torch.equal(silent_TB, silent_TB[:1].expand_as(silent_TB)):
-            each = [slice(head, head + 1) for head in range(len(silent_TB))]
-            return torch.cat([distil(name, student_TB[h], teacher_TB[h], groups_B, temperature_T[h]) for h in each])
-        rows = (~silent_TB[0]).nonzero().squeeze(1)
-        student_TB, teacher_TB = student_TB.index_select(1, rows), teacher_TB.index_select(1, rows)
-        groups_B = groups_B.index_select(0, rows)
-    if not len(groups_B):
+    if spoken is None:
+        silent_TB = teacher_TB.isnan()
+        if silent_TB.any():
+            return where_spoken(name, student_TB, teacher_TB, groups, temperature_T, silent_TB)
+    elif len(spoken) < len(student_TB):
+        heads = torch.tensor(spoken, dtype=torch.int64, device=student_TB.device)
+        student, teacher, temperature = (x.index_select(0, heads) for x in (student_TB, teacher_TB, temperature_T))
+        losses_T = distil(name, student, teacher, groups, temperature, spoken=range(len(spoken)))
+        return student_TB.new_zeros(len(student_TB)).index_copy(0, heads, losses_T)
+    if isinstance(groups, Tensor):
+        groups, row_B = grouped(groups)
+        student_TB, teacher_TB = student_TB.index_select(1, row_B), teacher_TB.index_select(1, row_B)
+    if not student_TB.numel():
         return student_TB.sum(dim=1)
-    return DISTILLATION[name](student_TB, teacher_TB, groups_B, temperature_T)
+    return DISTILLATION[name](student_TB, teacher_TB, groups, temperature_T)
 
 
-def pairwise_logistic(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def where_spoken(
+    name: str, student_TB: Tensor, teacher_TB: Tensor, groups: Groups | Tensor, temperature_T: Tensor, silent_TB: Tensor
+) -> Tensor:
+    """`distil`, for heads together whose teacher is silent on the same rows."""
+    code_B = groups if isinstance(groups, Tensor) else groups.index_B
+    losses_T = student_TB.new_zeros(len(student_TB))
+    silences, of_head_T = torch.unique(silent_TB, dim=0, return_inverse=True)
+    for number, silent_B in enumerate(silences):
+        heads, rows = (of_head_T == number).nonzero().squeeze(1), (~silent_B).nonzero().squeeze(1)
+        student, teacher = (x.index_select(0, heads).index_select(1, rows) for x in (student_TB, teacher_TB))
+        of_these = code_B.index_select(0, rows), temperature_T.index_select(0, heads)
+        losses = distil(name, student, teacher, *of_these, spoken=range(len(heads)))
+        losses_T = losses_T.index_copy(0, heads, losses)
+    return losses_T
+
+
+def pairwise_logistic(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
     """Soft RankNet: τ² · CE(σ(Δt/τ), σ(Δs/τ)) over pairs of rows of a group (Burges et al. 2005, soft targets).
 
     Every row meets the 8 that follow it in its group: exactly all pairs in a group of 9 rows, a sample of O(B) pairs in
     a larger one, of rows that are near in the stream where that is not shuffled.
     """
-    return logistic_of_pairs(student_TB, teacher_TB, temperature_T, groups_B)
+    return sloped(student_TB, *logistic_of_pairs(student_TB, teacher_TB, temperature_T, groups))
 
 
-def pairwise_squared(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def pairwise_squared(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
     """(Δs − Δt)² over all pairs of a group, exactly, in O(B): twice the unbiased variance of s − t in the group.
 
     The temperature cancels out.
     """
     difference_TB = student_TB - teacher_TB
-    sizes_G = torch.bincount(groups_B)
-    sums_TG = difference_TB.new_zeros(len(difference_TB), len(sizes_G)).index_add(1, groups_B, difference_TB)
-    centred_TB = difference_TB - (sums_TG / sizes_G.clamp(min=1)).index_select(1, groups_B)
-    sizes_B = sizes_G[groups_B]
-    return row_mean(2 * sizes_B / (sizes_B - 1).clamp(min=1) * centred_TB.square(), sizes_B > 1)
+    paired = max(1, sum(size for size in groups.sizes if size > 1))
+    each = [[max(1, size) for size in groups.sizes], [2 * size / (max(2, size) - 1) / paired for size in groups.sizes]]
+    sizes_G, factors_G = difference_TB.new_tensor(each)
+    sums_TG = difference_TB.new_zeros(len(difference_TB), len(sizes_G)).index_add(1, groups.index_B, difference_TB)
+    centred_TB = difference_TB - (sums_TG / sizes_G).index_select(1, groups.index_B)
+    losses_T: Tensor = torch.linalg.vecdot(centred_TB, centred_TB * factors_G.index_select(0, groups.index_B))
+    return losses_T
 
 
-def pairwise_absolute(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def pairwise_absolute(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
     """|Δs − Δt| over all pairs of a group, exactly, in O(B log B). The temperature cancels out.
 
     With d = t − s of rank r among n: Σ_{i<j} |dᵢ − dⱼ| = Σᵢ dᵢ (2rᵢ − n + 1).
     """
-    lag_TB, sizes = teacher_TB - student_TB, torch.bincount(groups_B).tolist()
-    return by_place(lag_TB, 2 * group_places(lag_TB, groups_B, len(sizes)), groups_B, sizes)
+    lag_TB = teacher_TB - student_TB
+    losses_T: Tensor = torch.linalg.vecdot(lag_TB, 2 * ranks(lag_TB, groups))
+    return losses_T
 
 
-def pairwise_margin(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def pairwise_margin(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
     """max(0, Δt − Δs) over all pairs of a group with Δt > 0, exactly, in O(B log B). The temperature cancels out.
 
     The hinge whose margin is the teacher's own: a student that orders a pair as firmly as the teacher is left alone. A
     tie of the teacher counts |Δs|/2, half of each order. As max(0, x) = (x + |x|)/2, the sum is that of
     `pairwise_absolute` with the teacher's rank in the place of one of the two: Σᵢ dᵢ (rank(tᵢ) + rank(dᵢ) − n + 1).
     """
-    lag_TB, sizes = teacher_TB - student_TB, torch.bincount(groups_B).tolist()
-    both = torch.cat([teacher_TB, lag_TB])  # one sort for both
-    of_teacher_TB, of_lag_TB = group_places(both, groups_B, len(sizes)).chunk(2)
-    return by_place(lag_TB, of_teacher_TB + of_lag_TB, groups_B, sizes)
+    lag_TB = teacher_TB - student_TB
+    of_teacher_TB, of_lag_TB = ranks(torch.cat([teacher_TB, lag_TB.detach()]), groups).chunk(2)  # one sort for both
+    losses_T: Tensor = torch.linalg.vecdot(lag_TB, of_teacher_TB.add_(of_lag_TB))
+    return losses_T
 
 
-def listwise_softmax(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def listwise_softmax(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
     """τ² · CE(softmax(t/τ), softmax(s/τ)) over the rows of each group, a mean over groups of two rows or more.
 
     Here a group is what the schema's group_id and the view type say: the list that a user saw. Source: the top-one
     loss of ListNet (Cao et al. 2007) with the teacher's distribution for the labels'.
     """
-    _, list_B, sizes_G = torch.unique(groups_B, return_inverse=True, return_counts=True)
     scaled = (x / temperature_T.unsqueeze(1) for x in (student_TB, teacher_TB))
-    student_TB, teacher_TB = (group_log_softmax(x, list_B, len(sizes_G)) for x in scaled)
-    entropies_TG = student_TB.new_zeros(len(student_TB), len(sizes_G))
-    entropies_TG = entropies_TG.index_add(1, list_B, -teacher_TB.exp() * student_TB)
-    return row_mean(entropies_TG, sizes_G > 1) * temperature_T.square()
+    student_TB, teacher_TB = (group_log_softmax(x, groups) for x in scaled)
+    lists = sum(size > 1 for size in groups.sizes)  # a lone row's softmax is 1, its logarithm 0
+    losses_T: Tensor = torch.linalg.vecdot(teacher_TB.exp(), student_TB) * temperature_T.square() / -max(1, lists)
+    return losses_T
 
 
-def pointwise_bce(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def pointwise_bce(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
     """Cross-entropy on the teacher's soft labels, τ² · CE(σ(t/τ), σ(s/τ))."""
     student_TB, teacher_TB = student_TB / temperature_T.unsqueeze(1), teacher_TB / temperature_T.unsqueeze(1)
     losses_TB = F.binary_cross_entropy_with_logits(student_TB, teacher_TB.sigmoid(), reduction="none")
     return row_mean(losses_TB) * temperature_T.square()
 
 
-def logit_mse(student_TB: Tensor, teacher_TB: Tensor, groups_B: Tensor, temperature_T: Tensor) -> Tensor:
+def logit_mse(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
     """(s − t)². The temperature cancels out."""
     return row_mean((student_TB - teacher_TB).square())
 
@@ -141,30 +171,16 @@ LISTWISE = frozenset({"listwise_softmax"})
 """Those whose groups are lists, not view types."""
 
 
-def row_mean(losses_TB: Tensor, counted_B: Tensor | None = None) -> Tensor:
-    """(T,) means over the rows that count; 0, still part of the graph, where none does."""
-    if counted_B is None:
-        return losses_TB.sum(dim=1) / max(losses_TB.shape[1], 1)
-    return (losses_TB * counted_B).sum(dim=1) / counted_B.sum().clamp(min=1)
+def row_mean(losses_TB: Tensor) -> Tensor:
+    """(T,) means; 0, still part of the graph, of no rows."""
+    return losses_TB.sum(dim=1) / max(losses_TB.shape[1], 1)
 
 
-def by_place(lag_TB: Tensor, place_sum_TB: Tensor, groups_B: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Mean over paired rows of 2·dᵢ·(rank sumᵢ − n + 1)/(n − 1), n being the size of the row's group. A rank is a place
-    in a head's row, less where its group starts there.
-    """
-    paired = max(1, sum(size for size in sizes if size > 1))
-    middles = [2 * start + size - 1 for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False)]
-    factors = [2 / ((size - 1) * paired) if size > 1 else 0.0 for size in sizes]
-    middle_B, factor_B = lag_TB.new_tensor([middles, factors]).index_select(1, groups_B)
-    losses_T: Tensor = torch.linalg.vecdot(lag_TB, (place_sum_TB - middle_B) * factor_B)
-    return losses_T
-
-
-def group_log_softmax(logits_TB: Tensor, group_B: Tensor, groups: int) -> Tensor:
+def group_log_softmax(logits_TB: Tensor, groups: Groups) -> Tensor:
     """(T, B) log of each logit's softmax among those of its group."""
-    group_TB = group_B.expand(logits_TB.shape)
-    highest_TG = logits_TB.detach().new_full((len(logits_TB), groups), -torch.inf)
+    group_TB, empty = groups.index_B.expand(logits_TB.shape), (len(logits_TB), len(groups.sizes))
+    highest_TG = logits_TB.detach().new_full(empty, -torch.inf)
     highest_TG = highest_TG.scatter_reduce(1, group_TB, logits_TB.detach(), "amax")
-    centred_TB = logits_TB - highest_TG.index_select(1, group_B)
-    sums_TG = centred_TB.new_zeros(len(logits_TB), groups).index_add(1, group_B, centred_TB.exp())
-    return centred_TB - sums_TG.log().index_select(1, group_B)
+    centred_TB = logits_TB - highest_TG.index_select(1, groups.index_B)
+    sums_TG = centred_TB.new_zeros(empty).index_add(1, groups.index_B, centred_TB.exp())
+    return centred_TB - sums_TG.log().index_select(1, groups.index_B)

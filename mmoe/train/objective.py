@@ -13,6 +13,7 @@ from mmoe.data.batch import Batch
 from mmoe.errors import ConfigError, TrainingError
 from mmoe.model.network import Outputs
 from mmoe.train.losses import LISTWISE, distil, load_imbalance, masked_bce
+from mmoe.train.pairs import Groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +93,19 @@ class Objective:
         if self.distillation is None or not self.teacher_weights:
             return total
         loss = self.distillation.loss
-        groups_B = lists(batch) if loss in LISTWISE else batch.inputs.view_type_B
+        groups = lists(batch) if loss in LISTWISE else view_types(batch)
         _, weights_T, temperatures_T = self._constants.to(student_TB.device)
-        for teacher_weight, teacher_BT in zip(self.teacher_weights, batch.teachers_BH, strict=True):
-            losses_T = distil(loss, student_TB, teacher_BT.T, groups_B, temperatures_T)
+        teachers = zip(self.teacher_weights, batch.teachers_BH, batch.spoken, strict=True)
+        for teacher_weight, teacher_BT, spoken in teachers:
+            losses_T = distil(loss, student_TB, teacher_BT.T, groups, temperatures_T, spoken=spoken)
             total = torch.add(total, torch.linalg.vecdot(losses_T, weights_T), alpha=teacher_weight)
         return total
+
+
+def view_types(batch: Batch) -> Groups | Tensor:
+    """Rows of the same view type are compared."""
+    view_type_B, sizes = batch.inputs.view_type_B, batch.view_type_sizes
+    return view_type_B if sizes is None else Groups(index_B=view_type_B, sizes=sizes)
 
 
 def lists(batch: Batch) -> Tensor:

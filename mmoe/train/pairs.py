@@ -1,57 +1,71 @@
-# ruff: noqa: N803, N806  (shapes in names)
+# ruff: noqa: N803, N806, N815  (shapes in names)
 """What pairwise losses need to know of all pairs inside groups, in O(B) or O(B log B).
 
 Shapes: T heads, B rows, K rows that follow one, G groups.
 
-These losses are small beside a step, and most of their time is the overhead of each operation: all heads and both
-models' logits share operations, gradients are written down, and what is of groups, few as they are, is Python's.
+These losses are small beside a step, and most of their time is the overhead of each operation: rows stand group by
+group before they come here, all heads and both models' logits share operations, gradients are written down, and what is
+of groups, few as they are, is Python's.
 """
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmoe.errors import TrainingError
-
 FOLLOWING = 8
 
 
-class LogisticOfPairs(torch.autograd.Function):
-    """See `logistic_of_pairs`. A student's gradient is τ·(σ(Δs/τ) − σ(Δt/τ)) of each of its pairs, from both sides."""
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Rows that stand group by group. The sizes are no tensor, so that nobody waits for a device to know them."""
 
-    @staticmethod
-    def forward(ctx: Any, student_TB: Tensor, teacher_TB: Tensor, temperature_T: Tensor, groups_B: Tensor) -> Tensor:
-        rows, beyond = len(groups_B), (0, FOLLOWING)
-        groups_B, row_B = torch.sort(groups_B, stable=True)
-        groups = F.pad(groups_B, beyond, value=-1).unsqueeze(0)
-        same_KB = (following(groups, rows) == groups_B)[0]
-        both = torch.cat([student_TB, teacher_TB]).div_(temperature_T.repeat(2).unsqueeze(1))
-        both = both.index_select(1, F.pad(row_B, beyond))
-        student_TKB, teacher_TKB = (both[:, :rows].unsqueeze(1) - following(both, rows)).chunk(2)
-        target_TKB = teacher_TKB.sigmoid_()
-        losses_TKB = F.softplus(student_TKB).addcmul_(target_TKB, student_TKB, value=-1).mul_(same_KB)
-        slopes = F.pad(student_TKB.sigmoid_().sub_(target_TKB).mul_(same_KB), (FOLLOWING, 0))
-        each_T = temperature_T / same_KB.sum().clamp(min=1)
-        slopes_TB = (slopes[:, :, FOLLOWING:] - of_those_before(slopes, rows)).sum(dim=1).mul_(each_T.unsqueeze(1))
-        ctx.save_for_backward(torch.empty_like(slopes_TB).index_copy_(1, row_B, slopes_TB))
-        return losses_TKB.sum(dim=(1, 2)).mul_(each_T * temperature_T)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (slopes_TB,) = ctx.saved_tensors
-        return gradients[0].unsqueeze(1) * slopes_TB, None, None, None
+    index_B: Tensor
+    """int64, from 0 on, ascending."""
+    sizes: Sequence[int]
+    """(G,) rows of each; 0 is one."""
 
 
-def logistic_of_pairs(student_TB: Tensor, teacher_TB: Tensor, temperature_T: Tensor, groups_B: Tensor) -> Tensor:
-    """(T,) τ² · CE(σ(Δt/τ), σ(Δs/τ)), a mean over the pairs of each row with the FOLLOWING next rows of its group."""
-    losses_T: Tensor = LogisticOfPairs.apply(  # type: ignore[no-untyped-call]
-        student_TB, teacher_TB, temperature_T, groups_B
-    )
-    return losses_T
+def grouped(codes_B: Tensor) -> tuple[Groups, Tensor]:
+    """Groups of rows of equal codes, and the rows (B,) in their order, in which those of a group keep theirs."""
+    codes_B, row_B = torch.sort(codes_B, stable=True)
+    _, index_B, sizes_G = torch.unique_consecutive(codes_B, return_inverse=True, return_counts=True)
+    return Groups(index_B=index_B, sizes=sizes_G.tolist()), row_B
+
+
+def sloped(student_TB: Tensor, losses_T: Tensor, slopes_TB: Tensor) -> Tensor:
+    """(T,) these losses, whose gradient by the student's logits is known: the slopes."""
+    tangent_T: Tensor = torch.linalg.vecdot(student_TB, slopes_TB)
+    return losses_T + (tangent_T - tangent_T.detach())
+
+
+@torch.no_grad()
+def logistic_of_pairs(
+    student_TB: Tensor, teacher_TB: Tensor, temperature_T: Tensor, groups: Groups
+) -> tuple[Tensor, Tensor]:
+    """(T,) τ² · CE(σ(Δt/τ), σ(Δs/τ)), a mean over the pairs of each row with the FOLLOWING next rows of its group, and
+    its slopes (T, B): τ·(σ(Δs/τ) − σ(Δt/τ)) of each of a row's pairs, from both sides.
+    """
+    rows, beyond = len(groups.index_B), (0, FOLLOWING)
+    same_KB = (following(F.pad(groups.index_B, beyond, value=-1).unsqueeze(0), rows) == groups.index_B)[0].float()
+    both = F.pad(torch.stack([student_TB, teacher_TB]).div_(temperature_T.unsqueeze(1)).flatten(0, 1), beyond)
+    differences = both[:, :rows].unsqueeze(1) - following(both, rows)
+    student_TKB, teacher_TKB = differences.chunk(2)
+    target_TKB = teacher_TKB.sigmoid_()
+    losses_TKB = F.softplus(student_TKB).addcmul_(target_TKB, student_TKB, value=-1).mul_(same_KB)
+    slopes = F.pad(student_TKB.sigmoid_().sub_(target_TKB).mul_(same_KB), (FOLLOWING, 0))
+    each_T = temperature_T / max(1, pairs(groups.sizes))
+    slopes_TB = (slopes[:, :, FOLLOWING:] - of_those_before(slopes, rows)).sum(dim=1).mul_(each_T.unsqueeze(1))
+    return losses_TKB.sum(dim=(1, 2)).mul_(each_T * temperature_T), slopes_TB
+
+
+def pairs(sizes: Sequence[int]) -> int:
+    """Of rows with the FOLLOWING next ones of their group."""
+    return sum(sum(range(max(0, size - FOLLOWING), size)) for size in sizes)
 
 
 def following(padded: Tensor, rows: int) -> Tensor:
@@ -66,46 +80,64 @@ def of_those_before(padded: Tensor, rows: int) -> Tensor:
     return padded.as_strided((len(padded), FOLLOWING, rows), strides, storage_offset=FOLLOWING - 1)
 
 
-def group_places(values_TB: Tensor, groups_B: Tensor, groups: int) -> Tensor:
-    """(T, B) place of each value, from 0 on, where those of its head stand group by group and in a group by size; equal
-    values share their mean place. O(B log B).
+@torch.no_grad()
+def ranks(values_TB: Tensor, groups: Groups) -> Tensor:
+    """(T, B) how many rows of a row's group have a smaller value less how many have a larger one, over the number of
+    the group's other rows and over that of all rows that have another one in their group. O(B log B).
 
-    Values are compared as float32: as integers of the same order below their head's and group's code, and above their
-    row, so that one sort of integers does it. Raises TrainingError if these need more than 63 bits.
+    Values are compared as float32.
     """
-    heads, rows = values_TB.shape
-    row_bits = rows.bit_length()
-    head_bits = row_bits + 32 + groups.bit_length()
-    if head_bits + heads.bit_length() > 63:
-        raise TrainingError(f"batch_size: {rows} rows of {groups} view types are too many to rank; take fewer.")
-    codes_TB, places_TB = heads_and_rows(heads, rows, head_bits, groups_B.device)
-    bits = (values_TB.detach().float() + 0.0).view(torch.int32)  # + 0.0, as -0.0 equals 0.0
-    codes_TB = codes_TB + (groups_B << (32 + row_bits))
-    sorted_TB = sorted_integers(codes_TB.add_(bits ^ ((bits >> 31) & 0x7FFFFFFF), alpha=1 << row_bits))
-    values = (sorted_TB >> row_bits).flatten()
-    if (values[1:] == values[:-1]).any():  # seldom, and dear to look after
-        places_TB = mean_places(values).view(heads, rows) - places_TB.new_tensor(
-            [[head * rows] for head in range(heads)]
-        )
-    return torch.empty_like(places_TB).scatter_(1, sorted_TB & ((1 << row_bits) - 1), places_TB)
+    ascending = ascending_on_gpu if values_TB.is_cuda else ascending_on_cpu
+    row_TB, value_TB = ascending(values_TB.float() + 0.0, groups.sizes)  # + 0.0, as -0.0 equals 0.0
+    rank_B = rank_by_place(groups.sizes).to(values_TB)
+    tied_TB = value_TB[:, 1:] == value_TB[:, :-1]
+    rank_TB = shared_by_ties(rank_B, tied_TB) if tied_TB.any() else rank_B.expand(values_TB.shape)
+    return torch.empty_like(values_TB).scatter_(1, row_TB.long(), rank_TB)
 
 
-@lru_cache(maxsize=8)
-def heads_and_rows(heads: int, rows: int, head_bits: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(T, B) each head's and row's part of a sort key, and (T, B) the places 0 … B − 1."""
-    head_T1, row_B = (torch.arange(count, device=device) for count in (heads, rows))
-    return (head_T1.unsqueeze(1) << head_bits) + row_B, row_B.float().repeat(heads, 1)
+def ascending_on_cpu(values_TB: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """int32 (T, B), each group's rows by their values, and these values as integers of the same order.
 
-
-def mean_places(ascending: Tensor) -> Tensor:
-    """(N,) place of each value; equal ones share the mean of theirs."""
-    _, run, lengths = torch.unique_consecutive(ascending, return_inverse=True, return_counts=True)
-    middles: Tensor = lengths.cumsum(0) - (lengths + 1) / 2
-    return middles[run]
-
-
-def sorted_integers(keys: Tensor) -> Tensor:
-    """Ascending along the last dimension. On a CPU by numpy, which has no places to sort along: half of torch's time
-    for rows of 4,096, or of 1,024 where the caches are cold, as within a step.
+    Both are one 64-bit integer, the value above the row, sorted by numpy: that has no places to sort along, and takes
+    half of torch's time for rows of 4,096, or of 1,024 where the caches are cold, as within a step.
     """
-    return torch.sort(keys).values if keys.is_cuda else torch.from_numpy(np.sort(keys.numpy()))
+    bits = values_TB.numpy().view(np.int32)
+    row_and_value = np.empty((*bits.shape, 2), dtype=np.int32)
+    row_and_value[..., 0] = np.arange(bits.shape[1], dtype=np.int32)
+    row_and_value[..., 1] = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = row_and_value.view(np.int64)[..., 0]
+    for last, size in zip(accumulate(sizes), sizes, strict=True):
+        keys[:, last - size : last].sort(axis=1)
+    rows, values = torch.from_numpy(row_and_value).unbind(-1)
+    return rows, values
+
+
+def ascending_on_gpu(values_TB: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The same."""
+    bits = values_TB.view(torch.int32)
+    rows = torch.arange(bits.shape[1], dtype=torch.int32, device=bits.device).expand(bits.shape)
+    keys = torch.stack([rows, bits ^ ((bits >> 31) & 0x7FFFFFFF)], dim=-1).view(torch.int64).squeeze(-1)
+    by_group = [of_group.sort(dim=1).values for of_group in torch.split(keys, list(sizes), dim=1)]
+    rows, values = torch.cat(by_group, dim=1).view(torch.int32).view(*bits.shape, 2).unbind(-1)
+    return rows, values
+
+
+def rank_by_place(sizes: Sequence[int]) -> Tensor:
+    """(B,) what `ranks` says of the rows of each group, from its smallest value to its largest."""
+    paired = sum(size for size in sizes if size > 1)
+    each = [np.arange(1 - size, size, 2) / (max(1, size - 1) * max(1, paired)) for size in sizes]
+    return torch.from_numpy(np.concatenate([*each, np.empty(0)]))
+
+
+def shared_by_ties(rank_B: Tensor, tied_TB: Tensor) -> Tensor:
+    """(T, B) each head's ranks of ascending values, of which some equal the next one (T, B - 1): in a group those that
+    are equal share the mean of theirs.
+    """
+    within = rank_B[1:] > rank_B[:-1]  # else a group starts
+    tied = F.pad(tied_TB & within, (0, 1)).flatten().nonzero().squeeze(1)
+    apart, end = tied.diff() != 1, tied.new_ones(1, dtype=torch.bool)
+    first, last = tied[torch.cat([end, apart])], tied[torch.cat([apart, end])] + 1
+    rank = rank_B.repeat(len(tied_TB))
+    run = torch.repeat_interleave(last + 1 - first)
+    places = torch.arange(len(run), device=run.device) + (last + 1 - (last + 1 - first).cumsum(0))[run]
+    return rank.index_copy(0, places, ((rank[first] + rank[last]) / 2)[run]).view(len(tied_TB), -1)

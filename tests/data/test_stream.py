@@ -264,6 +264,18 @@ def test_teacher_logits_follow_their_rows_through_shuffle_and_group_share(stream
         assert logits[:, 1].isnan().all()  # the teacher has no long_click
 
 
+def test_beside_a_teacher_the_rows_of_a_batch_stand_view_type_by_view_type(stream, partitions, tmp_path) -> None:
+    teacher = write_teacher(tmp_path, partitions)
+    options = {"shuffle_rows": 500, "with_identity": True}
+    for plain, arranged in zip(stream(**options), stream(teachers=[teacher], **options), strict=True):
+        view_types = plain.inputs.view_type_B
+        order = view_types.argsort(stable=True).tolist()
+        assert order != list(range(len(plain))) and plain.view_type_sizes is None
+        assert ids([arranged]) == [ids([plain])[row] for row in order] and arranged.after == plain.after
+        assert arranged.view_type_sizes == tuple(view_types.bincount().tolist())
+        assert arranged.spoken == ((0, 2),)
+
+
 def test_a_teacher_that_skips_a_day_is_refused(stream, partitions, tmp_path) -> None:
     teacher = write_teacher(tmp_path, partitions[:1])
     with pytest.raises(TrainingError, match="no score set for 2026-03-02; score the day first"):

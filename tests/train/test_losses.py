@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmoe.errors import TrainingError
 from mmoe.train import losses
 from mmoe.train.losses import load_imbalance, masked_bce
-from mmoe.train.pairs import group_places, logistic_of_pairs
+from mmoe.train.pairs import Groups
 
 NAN = float("nan")
 
@@ -131,14 +130,6 @@ def test_the_margin_leaves_a_student_alone_that_orders_as_firmly_and_pulls_one_t
     assert torch.equal(gradient.sign(), -(teacher - middle).sign()), "those above the middle are to rise"
 
 
-def test_places_are_group_by_group_with_ties_in_the_middle() -> None:
-    values, groups = torch.tensor([3.0, 1.0, 3.0, 2.0, 9.0, 3.0]), torch.tensor([0, 0, 0, 0, 2, 2])
-    assert group_places(torch.stack([values, -values]), groups, 3).tolist() == [
-        [2.5, 0.0, 2.5, 1.0, 5.0, 4.0],
-        [0.5, 3.0, 0.5, 2.0, 4.0, 5.0],
-    ]
-
-
 def test_listwise_softmax_is_the_cross_entropy_of_each_list() -> None:
     student, teacher, groups = batch([5, 1, 3, 1, 8])
     slow = [
@@ -156,29 +147,6 @@ def test_load_imbalance_is_the_squared_coefficient_of_variation_of_the_experts_l
     assert load_imbalance(opposite).item() == 0, "rows that choose apart are no collapse"
     gates = torch.tensor([[[0.7, 0.3], [0.9, 0.1]], [[0.5, 0.5], [0.5, 0.5]]])
     assert load_imbalance(gates).item() == pytest.approx((0.3 / 0.5) ** 2 / 2)
-
-
-def test_the_gradient_of_pairs_is_right_whatever_a_head_weighs() -> None:
-    student, teacher, groups = batch([19, 4, 1, 6])
-    students = torch.stack([student, student.cos()]).detach().requires_grad_()
-    teachers = torch.stack([teacher, teacher.exp()])
-    temperatures = torch.tensor([1.0, 2.5], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda s: logistic_of_pairs(s, teachers, temperatures, groups), students)
-
-
-def test_a_value_that_all_heads_share_ties_within_each_head_only() -> None:
-    assert group_places(torch.ones(3, 4), torch.zeros(4, dtype=torch.int64), 1).tolist() == [[1.5] * 4] * 3
-
-
-def test_places_that_do_not_fit_into_64_bits_are_refused() -> None:
-    groups = torch.zeros(100, dtype=torch.int64)
-    with pytest.raises(TrainingError, match="batch_size: 100 rows of 16777217 view types"):
-        group_places(torch.zeros(1, 100), groups, (1 << 24) + 1)
-
-
-def test_zeros_of_either_sign_tie() -> None:
-    places = group_places(torch.tensor([[-0.0, 0.0, -1.0]]), torch.zeros(3, dtype=torch.int64), 1)
-    assert places.tolist() == [[1.5, 1.5, 0.0]]
 
 
 @pytest.mark.parametrize("name", DISTILLATION)
@@ -285,3 +253,49 @@ def test_extreme_logits_give_finite_losses() -> None:
         value = loss(student, teacher, groups, 1.0)
         assert value.isfinite(), name
         assert torch.autograd.grad(value, student)[0].isfinite().all(), name
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+def test_rows_that_stand_group_by_group_give_what_they_give_in_any_order(name: str) -> None:
+    student, teacher, groups = batch([17, 3, 1, 20])
+    order = groups.argsort(stable=True)
+    standing = Groups(index_B=groups[order], sizes=(17, 3, 1, 20))
+    temperature = torch.full((1,), 1.5, dtype=torch.float64)
+    for spoken in (None, [0]):
+        students, teachers = student[order].unsqueeze(0), teacher[order].unsqueeze(0)
+        (loss,) = losses.distil(name, students, teachers, standing, temperature, spoken=spoken)
+        assert_equal_with_gradients(loss, DISTILLATION[name](student, teacher, groups, 1.5), student)
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+def test_a_view_type_of_which_a_batch_has_no_row_changes_nothing(name: str) -> None:
+    student, teacher = torch.randn(2, 2, 5)
+    here, with_gaps = (
+        Groups(index_B=torch.tensor(index), sizes=sizes)
+        for index, sizes in (([0, 0, 1, 1, 1], (2, 3)), ([1, 1, 3, 3, 3], (0, 2, 0, 3, 0)))
+    )
+    of_heads = [losses.distil(name, student, teacher, groups, torch.ones(2)) for groups in (here, with_gaps)]
+    torch.testing.assert_close(*of_heads)
+
+
+@pytest.mark.parametrize("name", [name for name in DISTILLATION if not name.startswith(("pointwise", "logit"))])
+def test_the_gradient_is_right_whatever_a_head_weighs(name: str) -> None:
+    student, teacher, groups = batch([19, 4, 1, 6])
+    students = torch.stack([student, student.cos()]).detach().requires_grad_()
+    teachers, temperatures = torch.stack([teacher, teacher.exp()]), torch.tensor([1.0, 2.5], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda s: losses.distil(name, s, teachers, groups, temperatures), students)
+
+
+@pytest.mark.parametrize("name", DISTILLATION)
+def test_heads_of_which_the_teacher_is_known_to_say_nothing_are_left_out(name: str) -> None:
+    student, teacher, groups = batch([17, 3, 20])
+    students = torch.stack([student, student.cos(), student.sin()]).detach().requires_grad_()
+    teachers = torch.stack([teacher, torch.full_like(teacher, NAN), teacher.square()])
+    temperatures = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    known, found = (losses.distil(name, students, teachers, groups, temperatures, spoken=s) for s in ([0, 2], None))
+    torch.testing.assert_close(known, found)
+    torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), students)[0] for loss in (known, found)))
+    nothing = losses.distil(name, students, teachers, groups, temperatures, spoken=[])
+    assert nothing.tolist() == [0, 0, 0]
+    nothing.sum().backward()
+    assert (students.grad == 0).all()
