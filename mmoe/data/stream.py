@@ -43,6 +43,7 @@ def stream_batches(
     rows of two days, but for those of `replayed` days, which are spread evenly over all windows; `with_groups`, whole
     groups are shuffled, so that listwise losses find lists in a batch.
 
+    The rows of a batch beside a teacher's logits stand view type by view type, else as they come.
     The order depends on the seed, the epoch and the shard alone. From `start`, an earlier batch's `after`, come exactly
     the batches that followed it; no window before it is read again. `groups` limits days to the groups that all their
     shares keep. Raises what reading teachers raises.

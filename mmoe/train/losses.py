@@ -133,16 +133,20 @@ def pairwise_margin(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temp
 
 
 def listwise_softmax(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
-    """τ² · CE(softmax(t/τ), softmax(s/τ)) over the rows of each group, a mean over groups of two rows or more.
+    """τ² · CE(softmax(t/τ), softmax(s/τ)) over the rows of each group, a mean over groups of two rows or more. Its
+    slopes are τ · (softmax(s/τ) − softmax(t/τ)).
 
     Here a group is what the schema's group_id and the view type say: the list that a user saw. Source: the top-one
     loss of ListNet (Cao et al. 2007) with the teacher's distribution for the labels'.
     """
-    scaled = (x / temperature_T.unsqueeze(1) for x in (student_TB, teacher_TB))
-    student_TB, teacher_TB = (group_log_softmax(x, groups) for x in scaled)
-    lists = sum(size > 1 for size in groups.sizes)  # a lone row's softmax is 1, its logarithm 0
-    losses_T: Tensor = torch.linalg.vecdot(teacher_TB.exp(), student_TB) * temperature_T.square() / -max(1, lists)
-    return losses_T
+    with torch.no_grad():
+        both = torch.stack([student_TB, teacher_TB]).div_(temperature_T.unsqueeze(1)).flatten(0, 1)
+        log_TB, log_target_TB = group_log_softmax(both, groups).chunk(2)
+        target_TB = log_target_TB.exp()
+        each_T = temperature_T / max(1, sum(size > 1 for size in groups.sizes))  # a lone row's softmax is 1, its loss 0
+        losses_T = torch.linalg.vecdot(target_TB, log_TB).mul_(-each_T * temperature_T)
+        slopes_TB = log_TB.exp().sub_(target_TB).mul_(each_T.unsqueeze(1))
+    return sloped(student_TB, losses_T, slopes_TB)
 
 
 def pointwise_bce(student_TB: Tensor, teacher_TB: Tensor, groups: Groups, temperature_T: Tensor) -> Tensor:
@@ -178,9 +182,9 @@ def row_mean(losses_TB: Tensor) -> Tensor:
 
 def group_log_softmax(logits_TB: Tensor, groups: Groups) -> Tensor:
     """(T, B) log of each logit's softmax among those of its group."""
-    group_TB, empty = groups.index_B.expand(logits_TB.shape), (len(logits_TB), len(groups.sizes))
-    highest_TG = logits_TB.detach().new_full(empty, -torch.inf)
-    highest_TG = highest_TG.scatter_reduce(1, group_TB, logits_TB.detach(), "amax")
+    empty = len(logits_TB), len(groups.sizes)
+    highest_TG = logits_TB.new_full(empty, -torch.inf)
+    highest_TG.scatter_reduce_(1, groups.index_B.expand(logits_TB.shape), logits_TB, "amax")
     centred_TB = logits_TB - highest_TG.index_select(1, groups.index_B)
-    sums_TG = centred_TB.new_zeros(empty).index_add(1, groups.index_B, centred_TB.exp())
-    return centred_TB - sums_TG.log().index_select(1, groups.index_B)
+    sums_TG = centred_TB.new_zeros(empty).index_add_(1, groups.index_B, centred_TB.exp())
+    return centred_TB.sub_(sums_TG.log_().index_select(1, groups.index_B))
